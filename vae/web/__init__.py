@@ -1,0 +1,1 @@
+"""The web side: HTTP routes, the live browser component, and the state pages share."""
