@@ -1,0 +1,239 @@
+"""Geometry of codes: interpolation, axes to move along, draws from the prior, packing into a link. NumPy only."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vae.bundle import Bundle, Stats
+
+Array = np.ndarray
+
+COLLAPSED_NATS = 0.05  # a dimension that carries less says nothing about the picture
+PACK_RANGE = 8.0  # standard deviations covered by the fixed-point numbers of a packed code
+MAX_COUNT = 4096
+
+
+class LatentError(ValueError):
+    """A code, an axis or a number that cannot be used; the message is one sentence for the user."""
+
+
+def lerp(a: Array, b: Array, t: float | Array) -> Array:
+    """Straight line from a (t = 0) to b (t = 1)."""
+    return a + (b - a) * t
+
+
+def slerp(a: Array, b: Array, t: float | Array) -> Array:
+    """Great arc from a (..., d) to b (..., d) at t, lengths interpolated too; codes in a Gaussian live on shells.
+
+    t: number, or array that broadcasts against (..., 1). Falls back to the straight line where a and b are
+    parallel, opposite or zero. Shoemake 1985, doi 10.1145/325165.325242.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    length_a, length_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    tiny = np.finfo(np.float64).tiny
+    unit_a, unit_b = a / np.maximum(length_a, tiny), b / np.maximum(length_b, tiny)
+    angle = np.arccos(np.clip((unit_a * unit_b).sum(-1, keepdims=True), -1, 1))
+    sine = np.sin(angle)
+    safe = np.where(sine > 1e-6, sine, 1)
+    unit = (np.sin((1 - t) * angle) * unit_a + np.sin(t * angle) * unit_b) / safe
+    return np.where(sine > 1e-6, unit * lerp(length_a, length_b, t), lerp(a, b, t))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One slider. id: stable in links and in data-axis; detail: a sentence; score: AUC, correlation, nats or share."""
+
+    id: str
+    label: str
+    detail: str
+    group: str = ""
+    score: float | None = None
+    collapsed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """A set of axes in sigma units: value s = W @ (z - mean); a step Delta on axis k is z += Delta * D[k].
+
+    W, D: (k, d) float64 with W[k] @ D[k] = 1.
+    """
+
+    name: str
+    title: str
+    axes: tuple[Axis, ...]
+    W: Array = field(repr=False)
+    D: Array = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.axes)
+
+    def index(self, axis_id: str) -> int:
+        """Row of an axis id. Raises LatentError."""
+        for i, axis in enumerate(self.axes):
+            if axis.id == axis_id:
+                return i
+        raise LatentError(f"There is no axis {axis_id!r} in the basis {self.name!r}; choose one that the page lists.")
+
+    def values(self, z: Array, mean: Array) -> Array:
+        """Slider values (..., k) of codes z (..., d), in sigma."""
+        return (np.asarray(z, np.float64) - mean) @ self.W.T
+
+
+def raw_basis(stats: "Stats") -> Basis:
+    """The latent dimensions themselves, most informative first, in units of their own spread over the data."""
+    order = np.argsort(-stats.kl, kind="stable")
+    spread = np.maximum(stats.std, 1e-6)
+    axes = []
+    for i in order:
+        collapsed = bool(stats.kl[i] < COLLAPSED_NATS)
+        detail = f"Dimension {i} carries {stats.kl[i]:.2f} nats about a picture"
+        detail += f", under {COLLAPSED_NATS} nats: it hardly changes anything." if collapsed else "."
+        axes.append(Axis(str(i), f"z {i}", detail, "collapsed" if collapsed else "", float(stats.kl[i]), collapsed))
+    unit = np.eye(len(order))[order]
+    return Basis("raw", "Raw dimensions", tuple(axes), unit / spread[order][:, None], unit * spread[order][:, None])
+
+
+def principal_basis(stats: "Stats") -> Basis:
+    """Principal axes of the codes, largest variance first, each in units of its standard deviation."""
+    variance = np.maximum(stats.eigenvalues, 1e-12)
+    share = variance / variance.sum()
+    axes = tuple(
+        Axis(str(i), f"PC {i + 1}", f"Principal axis {i + 1} holds {100 * part:.1f} % of the spread of the codes.", "", float(part))
+        for i, part in enumerate(share)
+    )
+    vectors, sigma = stats.eigenvectors.T, np.sqrt(variance)[:, None]
+    return Basis("principal", "Principal axes", axes, vectors / sigma, vectors * sigma)
+
+
+def named_basis(stats: "Stats", directions: Any) -> Basis:
+    """Read-outs of labels and measurements, moved along cov @ w so that other traits follow as in the data."""
+    w = np.asarray(directions.w, np.float64)
+    sigma = np.sqrt(np.einsum("kd,de,ke->k", w, stats.cov, w))[:, None]
+    axes = []
+    for k, name in enumerate(directions.names):
+        label, score = str(directions.labels[k]), float(directions.score[k])
+        measured = directions.kind[k] == "measured"
+        figure = f"held-out correlation {score:.2f}" if measured else f"held-out AUC {score:.3f}"
+        others = [(abs(v), j) for j, v in enumerate(directions.leaks[k]) if j != k and abs(v) >= 0.3]
+        words = [f"{directions.labels[j]} {directions.leaks[k][j]:+.1f}" for _, j in sorted(others, reverse=True)[:3]]
+        drags = f"; one sigma also moves {', '.join(words)} sigma" if words else "; it moves little else"
+        source = "Measured in the pixels" if measured else "As labelled in the data"
+        axes.append(Axis(str(name), label, f"{source}, {figure}{drags}.", str(directions.group[k]), score))
+    return Basis("named", "Named directions", tuple(axes), w / sigma, (w @ stats.cov) / sigma)
+
+
+def bases(bundle: "Bundle") -> dict[str, Basis]:
+    """The bundle's bases by name, in the order in which to offer them; "named" only where directions exist."""
+    stats = bundle.stats
+    found = {"raw": raw_basis(stats), "principal": principal_basis(stats)}
+    if bundle.directions is not None:
+        found["named"] = named_basis(stats, bundle.directions)
+    return found
+
+
+def step(basis: Basis, k: int, locks: Array | None = None, cov: Array | None = None) -> Array:
+    """Direction D' (d,) that moves axis k by one sigma and leaves the locked read-outs (m, d) where they are.
+
+    D' = D_k - C W' (W C W')^-1 W D_k, rescaled to W_k D' = 1. Raises LatentError where the locks span the axis.
+    """
+    direction = basis.D[k]
+    if locks is None or len(locks) == 0:
+        return direction
+    locks = np.atleast_2d(np.asarray(locks, np.float64))
+    carried = locks @ cov  # (m, d)
+    gram = carried @ locks.T
+    gain = np.linalg.pinv(gram, rcond=1e-9, hermitian=True) @ (locks @ direction)
+    free = direction - carried.T @ gain
+    reach = float(basis.W[k] @ free)
+    if reach < 1e-3:
+        label = basis.axes[k].label
+        raise LatentError(f"{label} cannot move while the locked axes hold all of it; unlock one of them.")
+    return free / reach
+
+
+def move(
+    z: Array, mean: Array, basis: Basis, k: int, value: float, locks: Array | None = None, cov: Array | None = None
+) -> Array:
+    """Code(s) z (..., d) with axis k at exactly `value` sigma; locked read-outs W (m, d) keep their values."""
+    z = np.asarray(z, np.float64)
+    current = (z - mean) @ basis.W[k]
+    return z + np.multiply.outer(value - current, step(basis, k, locks, cov))
+
+
+def traversal_codes(bundle: "Bundle", basis: Basis, sigma: float = 3.0) -> Array:
+    """Codes (k, 2, d) float32: the mean code at -sigma and at +sigma on each axis, for the pictures at slider ends."""
+    ends = np.array([-sigma, sigma])[None, :, None]
+    return (bundle.stats.mean + ends * basis.D[:, None, :]).astype(np.float32)
+
+
+def check_seed(seed: int, temperature: float, count: int) -> None:
+    """Refuse a draw that cannot be made. Raises LatentError."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise LatentError(f"The seed is {seed!r}; give a whole number from 0 to 9223372036854775807.")
+    if not np.isfinite(temperature) or not 0 <= temperature <= 2:
+        raise LatentError(f"The temperature is {temperature!r}; give a number from 0 to 2.")
+    if not 1 <= count <= MAX_COUNT:
+        raise LatentError(f"The count is {count!r}; ask for 1 to {MAX_COUNT} codes.")
+
+
+def sample(bundle: "Bundle", seed: int, temperature: float = 0.7, count: int = 1) -> Array:
+    """Draw codes (count, d) float32 from the bundle's prior, its spread scaled by the temperature.
+
+    The same seed gives the same codes on every machine, and code i does not depend on count.
+    """
+    check_seed(seed, temperature, count)
+    stats = bundle.stats
+    noise = np.random.default_rng(int(seed)).standard_normal((count, len(stats.mean)))
+    # Sums in a fixed order: BLAS would round differently from machine to machine.
+    spread = np.einsum("nd,ed->ne", noise, stats.prior_chol)
+    return (stats.prior_mean + temperature * spread).astype(np.float32)
+
+
+def jitter(mu: Array, logvar: Array, seed: int, temperature: float = 1.0) -> Array:
+    """A draw z = mu + sigma * eps around a picture's posterior (d,): the reparameterisation trick."""
+    check_seed(seed, temperature, 1)
+    mu = np.asarray(mu, np.float64)
+    eps = np.random.default_rng(int(seed)).standard_normal(mu.shape)
+    return (mu + temperature * np.exp(0.5 * np.asarray(logvar, np.float64)) * eps).astype(np.float32)
+
+
+def pack(z: Array, stats: "Stats") -> str:
+    """A code (d,) as text for a link: int16 steps of (z - mean) / std over +-8, base64url without padding."""
+    scaled = (np.asarray(z, np.float64) - stats.mean) / np.maximum(stats.std, 1e-6)
+    steps = np.rint(np.clip(scaled / PACK_RANGE, -1, 1) * 32767).astype("<i2")
+    return base64.urlsafe_b64encode(steps.tobytes()).rstrip(b"=").decode("ascii")
+
+
+def unpack(text: str, stats: "Stats") -> Array:
+    """The code (d,) float32 of a packed text. Raises LatentError."""
+    d = len(stats.mean)
+    try:
+        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise LatentError("The code in this link has characters that a code never has; copy the whole link again.") from None
+    if len(data) != 2 * d:
+        raise LatentError(f"The code in this link holds {len(data)} bytes where this model needs {2 * d}; copy it whole.")
+    scaled = np.frombuffer(data, "<i2").astype(np.float64) / 32767 * PACK_RANGE
+    return (stats.mean + scaled * np.maximum(stats.std, 1e-6)).astype(np.float32)
+
+
+def mahalanobis(z: Array, stats: "Stats") -> Array:
+    """Distance of codes (..., d) from the mean of the data in standard deviations; about sqrt(d) for a usual one."""
+    y = np.linalg.solve(stats.prior_chol, (np.asarray(z, np.float64) - stats.prior_mean)[..., None])[..., 0]
+    return np.sqrt((y * y).sum(-1))
+
+
+def log_density(z: Array, stats: "Stats") -> Array:
+    """Log density in nats of codes (..., d) under the bundle's Gaussian prior."""
+    log_det = 2 * np.log(np.abs(np.diag(stats.prior_chol))).sum()
+    return -0.5 * (mahalanobis(z, stats) ** 2 + log_det + len(stats.mean) * np.log(2 * np.pi))
