@@ -304,7 +304,8 @@ def find_faces(image: np.ndarray) -> list[Face]:
             if settled is None or settled[0] < least:
                 continue
             face = _face(max(score, settled[0]), *settled[1:])
-            if all(_apart(face, other) for other in faces):
+            # Beside a sure face a doubtful one is mostly a pattern on the clothes.
+            if all(_apart(face, other) and face.score > min(0.5, other.score / 2) for other in faces):
                 faces.append(face)
         if faces:
             return sorted(faces, key=lambda face: -face.eye_distance)
