@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping, TypeVar
 
@@ -14,9 +16,35 @@ class ConfigError(ValueError):
     """A setting that cannot be used; the message names the key, the value and the remedy."""
 
 
+_KINDS = {
+    "str": "text",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a finite number",
+    "tuple[str, ...]": "a list of texts",
+    "tuple[int, ...]": "a list of whole numbers",
+}
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    """Whether a setting's value is of the annotated kind; True is no number, and no number may be infinite."""
+    if kind.startswith("tuple"):
+        return isinstance(value, tuple) and all(_is_a(item, kind[6:9]) for item in value)
+    if kind == "float":
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {"str": str, "bool": bool}[kind])
+
+
 @dataclass(frozen=True)
 class Config:
     """Base of every settings class: equality, JSON both ways, and checks on construction."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), str(field.type)
+            self._require(_is_a(value, kind), field.name, f"it has to be {_KINDS[kind]}")
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
@@ -80,6 +108,7 @@ class ModelConfig(Config):
     style_size: int = 384
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._require(self.architecture in ARCHITECTURES, "architecture", f"choose one of {', '.join(ARCHITECTURES)}")
         self._require(self.channels in (1, 3), "channels", "use 1 for grey or 3 for colour")
         self._require(1 <= self.latent_size <= 1024, "latent_size", "use 1 to 1024")
@@ -98,3 +127,264 @@ class ModelConfig(Config):
     def width_at(self, pixels: int) -> int:
         """Channels of the style architecture at a resolution in pixels."""
         return max(8, round(STYLE_CHANNELS[pixels] * self.width))
+
+
+RECONSTRUCTIONS = ("mse", "l1", "multiscale")
+KL_SCHEDULES = ("fixed", "warmup", "target")
+PRECISIONS = ("auto", "float32", "bf16")
+PARTS = ("all", "encoder")
+
+
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """Where the pictures come from and how they are cut to the model's size.
+
+    sources: names of known sets, or paths of zips and folders; several zips or folders are joined.
+    under, validation_under: keep only files below this sub-folder (of each source); with
+        validation_under those files are the validation set, else `validation` (a share, at most
+        validation_max pictures) is split off, the same ones for the same seed.
+    box: (left, top, right, bottom) in source pixels to cut before resizing; () is the largest centred square.
+    attributes: csv (or csv.gz) with a `file` column and a column of 0/1 (or -1/1) per attribute.
+    limit: use at most so many pictures, 0 is all. root: folder of torchvision's downloads.
+    memory_mb: sets that fit are decoded once and held in memory, larger ones are read as they are needed.
+    """
+
+    sources: tuple[str, ...] = ("digits",)
+    under: str = ""
+    validation_under: str = ""
+    validation: float = 0.1
+    validation_max: int = 2048
+    box: tuple[int, ...] = ()
+    attributes: str = ""
+    limit: int = 0
+    root: str = ""
+    memory_mb: int = 4096
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(bool(self.sources) and all(self.sources), "sources", "name at least one set, zip or folder")
+        self._require(0 < self.validation < 1, "validation", "use a share between 0 and 1, such as 0.1")
+        self._require(self.validation_max >= 1, "validation_max", "use 1 or more")
+        self._require(len(self.box) in (0, 4), "box", "give left, top, right and bottom in pixels")
+        if self.box:
+            left, top, right, bottom = self.box
+            self._require(0 <= left < right and 0 <= top < bottom, "box", "left < right and top < bottom, none negative")
+        self._require(self.limit >= 0, "limit", "use 0 for all pictures, or a count")
+        self._require(self.memory_mb >= 0, "memory_mb", "use 0 to read every picture from disk, or a size in MB")
+        self._require(self.seed >= 0, "seed", "use 0 or more")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig(Config):
+    """What is minimised: weight * reconstruction + beta * KL, and the terms that sharpen.
+
+    reconstruction, per image in [-1, 1] units: "mse" is half the squared error summed over all
+        numbers of an image (nats of a Gaussian decoder of unit variance), "l1" the absolute error
+        summed (nats of a Laplace decoder of unit scale), "multiscale" the mean absolute error at
+        full size plus the mean of those at 1/2, 1/4 and 1/8 size.
+    kl: "fixed" uses beta; "warmup" grows from 0 to beta over the share `warmup` of the run; "target"
+        starts at beta and steers it until the KL is kl_target nats per image
+        (after ControlVAE, Shao et al. 2020, arXiv 2004.05988): log(beta) += kl_gain * clip((KL - target) / target, -1, 1).
+    adversarial: weight of the discriminator's term, 0 is none. It joins after the share
+        adversarial_start of the run and grows to its weight over the share adversarial_ramp.
+    feature: weight of the L1 between the discriminator's features of an image and of its
+        reconstruction, ramped likewise (Larsen et al. 2016, arXiv 1512.09300).
+    penalty: gamma of R1 + R2, applied every penalty_every steps, and then times penalty_every.
+    slerp_share, mix_share: shares of slerps between encoded images and of style mixes of two prior
+        draws among the latents that are trained to look real; the rest are prior draws.
+    """
+
+    reconstruction: str = "mse"
+    weight: float = 1.0
+    kl: str = "fixed"
+    beta: float = 1.0
+    warmup: float = 0.2
+    kl_target: float = 20.0
+    kl_gain: float = 0.01
+    adversarial: float = 0.0
+    adversarial_start: float = 1 / 3
+    adversarial_ramp: float = 1 / 12
+    feature: float = 5.0
+    penalty: float = 4.0
+    penalty_every: int = 8
+    slerp_share: float = 0.3
+    mix_share: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(
+            self.reconstruction in RECONSTRUCTIONS, "reconstruction", f"choose one of {', '.join(RECONSTRUCTIONS)}"
+        )
+        self._require(self.kl in KL_SCHEDULES, "kl", f"choose one of {', '.join(KL_SCHEDULES)}")
+        self._require(self.weight > 0, "weight", "use a number above 0")
+        self._require(self.beta >= 0, "beta", "use 0 or more")
+        self._require(self.beta > 0 or self.kl != "target", "beta", "start above 0 where the KL is held at a target")
+        self._require(0 < self.warmup <= 1, "warmup", "use a share of the run between 0 and 1")
+        self._require(self.kl_target > 0, "kl_target", "use a number of nats above 0")
+        self._require(0 < self.kl_gain <= 1, "kl_gain", "use 0 to 1, such as 0.01")
+        self._require(self.adversarial >= 0, "adversarial", "use 0 for none, or a weight such as 0.5")
+        self._require(0 <= self.adversarial_start < 1, "adversarial_start", "use a share of the run from 0 to 1")
+        self._require(0 <= self.adversarial_ramp <= 1, "adversarial_ramp", "use a share of the run from 0 to 1")
+        self._require(self.feature >= 0, "feature", "use 0 or more")
+        self._require(self.penalty >= 0, "penalty", "use 0 or more")
+        self._require(self.penalty_every >= 1, "penalty_every", "use 1 or more")
+        self._require(self.slerp_share >= 0, "slerp_share", "use a share from 0 to 1")
+        self._require(
+            0 <= self.mix_share and self.slerp_share + self.mix_share <= 1, "mix_share", "both shares sum to at most 1"
+        )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """How long, how fast and where.
+
+    batch_size: images in a step, over all processes together. The run ends at the first of steps,
+        images and minutes that is reached (0: no such limit; one of them must be set).
+    learning_rate falls linearly to 0 over the last share `decay` of the run. clip: largest norm of
+    the gradient, 0 leaves it alone. ema_images: half-life of the weights' moving average, in images.
+    flip: mirror half of the images. part: "encoder" trains the encoder alone, the decoder is frozen.
+    start_from: run folder or bundle whose weights to begin with.
+    device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA; auto uses it there.
+    log_every, validate_every: in steps (0: validate at the end only). checkpoint_seconds: the longest
+        work that a crash can cost. threads: CPU threads of torch, 0 leaves its own choice.
+    """
+
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.99
+    decay: float = 0.3
+    clip: float = 0.0
+    ema_images: int = 10_000
+    steps: int = 0
+    images: int = 0
+    minutes: float = 0.0
+    seed: int = 0
+    flip: bool = False
+    part: str = "all"
+    start_from: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    log_every: int = 50
+    validate_every: int = 500
+    validation_images: int = 1024
+    checkpoint_seconds: float = 60.0
+    sheets: bool = True
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(1 <= self.batch_size <= 65536, "batch_size", "use 1 to 65536")
+        self._require(0 < self.learning_rate <= 1, "learning_rate", "use a number above 0 and up to 1, such as 0.001")
+        self._require(0 <= self.adam_beta1 < 1, "adam_beta1", "use 0 to below 1")
+        self._require(0 < self.adam_beta2 < 1, "adam_beta2", "use between 0 and 1")
+        self._require(0 <= self.decay <= 1, "decay", "use a share of the run from 0 to 1")
+        self._require(self.clip >= 0, "clip", "use 0 for no clipping, or a norm above 0")
+        self._require(self.ema_images >= 0, "ema_images", "use 0 for no averaging, or a half-life in images")
+        for key in ("steps", "images", "minutes"):
+            self._require(getattr(self, key) >= 0, key, "use 0 for no limit, or more")
+        self._require(
+            bool(self.steps or self.images or self.minutes), "steps", "set at least one of steps, images and minutes"
+        )
+        self._require(self.seed >= 0, "seed", "use 0 or more")
+        self._require(self.part in PARTS, "part", f"choose one of {', '.join(PARTS)}")
+        self._require(
+            re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None, "device", "use auto, cpu, cuda, cuda:N or mps"
+        )
+        self._require(self.precision in PRECISIONS, "precision", f"choose one of {', '.join(PRECISIONS)}")
+        self._require(self.log_every >= 1, "log_every", "use 1 or more steps")
+        self._require(self.validate_every >= 0, "validate_every", "use 0 for the end only, or a number of steps")
+        self._require(self.validation_images >= 1, "validation_images", "use 1 or more")
+        self._require(self.checkpoint_seconds >= 0, "checkpoint_seconds", "use 0 for every step, or more")
+        self._require(0 <= self.threads <= 1024, "threads", "use 0 for torch's choice, or a count")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training run is made from: its `config.json`."""
+
+    model: ModelConfig
+    data: DataConfig
+    objective: ObjectiveConfig
+    training: TrainingConfig
+    title: str = ""
+    description: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; a nested object for each concern."""
+        return {k: v.to_dict() if isinstance(v, Config) else v for k, v in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The inverse of to_dict. Raises ConfigError on a missing or an unknown part."""
+        parts = {"model": ModelConfig, "data": DataConfig, "objective": ObjectiveConfig, "training": TrainingConfig}
+        allowed = {*parts, "title", "description"}
+        if not isinstance(values, Mapping) or set(values) - allowed or set(parts) - set(values):
+            found = ", ".join(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
+            raise ConfigError(f"a recipe has the parts {', '.join(parts)}, a title and a description, not {found}")
+        words = {k: str(v) for k, v in values.items() if k not in parts}
+        return cls(**{k: kind.from_dict(values[k]) for k, kind in parts.items()}, **words)
+
+    def replace(self, **parts: Mapping[str, Any]) -> Recipe:
+        """A copy with some settings changed: replace(training={"steps": 100}, model={"latent_size": 8})."""
+        changed = {k: getattr(self, k).replace(**v) for k, v in parts.items()}
+        return dataclasses.replace(self, **changed)
+
+
+def sharp_recipe(image_size: int = 64, latent_size: int = 128) -> Recipe:
+    """The adversarially sharpened VAE for colour photos of 32 to 256 px, half an hour of one machine.
+
+    The KL held grows with the picture: 260 nats at 128 px, two thirds of it per halving.
+    """
+    return Recipe(
+        ModelConfig("style", image_size, 3, latent_size),
+        DataConfig(("photos",)),
+        ObjectiveConfig(
+            reconstruction="multiscale", weight=10.0, kl="target", beta=1e-3, adversarial=0.5,
+            kl_target=float(round(260 * (2 / 3) ** (7 - math.log2(image_size)))),
+        ),
+        TrainingConfig(
+            batch_size=32, learning_rate=2e-3, adam_beta1=0.0, minutes=30.0, flip=True, validate_every=200, log_every=10,
+        ),
+        "Sharp VAE",
+        "A styled decoder with a discriminator beside the VAE's loss: photos of one kind, such as faces.",
+    )
+
+
+PRESETS: dict[str, Recipe] = {
+    "digits-2d": Recipe(
+        ModelConfig("conv", 28, 1, 2),
+        DataConfig(("digits",)),
+        ObjectiveConfig(kl="warmup", beta=1.0),
+        TrainingConfig(steps=6000),
+        "Two numbers",
+        "A code of two numbers, so that the whole latent space is one map.",
+    ),
+    "autoencoder": Recipe(
+        ModelConfig("conv", 28, 1, 16, variational=False),
+        DataConfig(("digits",)),
+        ObjectiveConfig(),
+        TrainingConfig(steps=2000),
+        "Autoencoder",
+        "Squeezes a picture through a few numbers and back: no noise, no KL, and gaps between the codes.",
+    ),
+    "vae": Recipe(
+        ModelConfig("conv", 28, 1, 16),
+        DataConfig(("digits",)),
+        ObjectiveConfig(kl="warmup", beta=1.0),
+        TrainingConfig(steps=2000),
+        "Variational autoencoder",
+        "Codes fill a Gaussian cloud without gaps, so that draws and blends are pictures too.",
+    ),
+    "sharp": sharp_recipe(64),
+    "faces-128": dataclasses.replace(
+        sharp_recipe(128).replace(
+            data={"sources": ("faces128-a.zip", "faces128-b.zip"), "under": "train", "validation_under": "test",
+                  "validation_max": 1024},
+            training={"batch_size": 96, "images": 1_800_000, "minutes": 0.0, "log_every": 50, "validate_every": 1000},
+        ),
+        title="Faces, 128 px",
+        description="The recipe of the faces-128 model: 1.8 million images, 26 minutes of an H100.",
+    ),
+}

@@ -36,9 +36,12 @@ class Posterior:
     def __init__(self, mu: Tensor, logvar: Tensor):
         self.mu, self.logvar = mu, logvar
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw z = mu + sigma * eps: the reparameterisation trick (Kingma and Welling 2014, arXiv 1312.6114)."""
-        eps = torch.randn(self.mu.shape, generator=generator, device=self.mu.device, dtype=self.mu.dtype)
+    def sample(self, eps: Tensor | None = None) -> Tensor:
+        """Draw z = mu + sigma * eps, (N, d): the reparameterisation trick (Kingma and Welling 2014, arXiv 1312.6114).
+
+        eps: standard normal noise (N, d); fresh noise by default.
+        """
+        eps = torch.randn_like(self.mu) if eps is None else eps
         return self.mu + (0.5 * self.logvar).exp() * eps
 
     def kl(self) -> Tensor:

@@ -1,0 +1,249 @@
+"""What a training run minimises: weight * reconstruction + beta * KL, and the terms that sharpen.
+
+Images are (N, c, s, s) in [-1, 1]. Every loss is per image: summed over the dimensions of the code
+(KL, in nats) or as the reconstruction's kind says, then averaged over the batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vae.config import ModelConfig, ObjectiveConfig
+from vae.model import Autoencoder, DownBlock, EqualConv, EqualLinear, Posterior, act
+
+# The discriminator's channels by resolution in pixels: wider than the encoder's.
+CRITIC_CHANNELS = {4: 512, 8: 512, 16: 288, 32: 160, 64: 96, 128: 48, 256: 24}
+LOG_BETA_MIN, LOG_BETA_MAX = -20.0, 10.0
+
+
+def reconstruction_loss(x: Tensor, y: Tensor, kind: str) -> Tensor:
+    """Distance of the reconstructions y from x, both (N, c, s, s) -> (N,).
+
+    mse: half the squared error, summed (nats, Gaussian of unit variance, less its constant).
+    l1: absolute error, summed (nats, Laplace of unit scale, less its constant).
+    multiscale: mean absolute error at full size + mean of those at 1/2, 1/4 and 1/8 size.
+    """
+    if kind == "mse":
+        return 0.5 * (x - y).square().flatten(1).sum(1)
+    error = x - y
+    if kind == "l1":
+        return error.abs().flatten(1).sum(1)
+    coarse = [F.avg_pool2d(error, k).abs().flatten(1).mean(1) for k in (2, 4, 8)]  # pooling is linear: one pass
+    return error.abs().flatten(1).mean(1) + torch.stack(coarse).mean(0)
+
+
+def psnr(x: Tensor, y: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of y, clamped to [-1, 1], against x: (N,) in dB."""
+    error = (x - y.clamp(-1, 1)).square().flatten(1).mean(1)
+    return 10 * torch.log10(4 / error.clamp_min(1e-10))  # the range [-1, 1] has a peak of 2
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Spherical interpolation of codes a, b (N, d) at t (N, 1) (Shoemake 1985), lengths included."""
+    cosine = F.cosine_similarity(a, b, dim=1, eps=1e-6)[:, None].clamp(-0.999, 0.999)
+    omega = cosine.acos()
+    return (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
+
+
+class Beta(nn.Module):
+    """The factor of the KL: fixed, warmed up, or steered to hold the KL at a target.
+
+    Its state is on the device, so that steering never waits for it, and it is part of a checkpoint.
+    """
+
+    def __init__(self, config: ObjectiveConfig):
+        super().__init__()
+        self.config = config
+        self.register_buffer("log_beta", torch.tensor(math.log(max(config.beta, 1e-12))))
+        self.register_buffer("target", torch.tensor(float(config.kl_target)))
+        # What a person set while the run went on; nan while nobody did.
+        self.register_buffer("override", torch.tensor(math.nan))
+
+    def value(self, progress: float) -> Tensor:
+        """beta at a share 0..1 of the run, 0-dim."""
+        if self.config.kl == "target":
+            planned = self.log_beta.exp()
+        else:
+            ramp = min(1.0, progress / self.config.warmup) if self.config.kl == "warmup" else 1.0
+            planned = torch.full_like(self.log_beta, self.config.beta * ramp)
+        return torch.where(self.override.isnan(), planned, self.override)
+
+    def update(self, kl: Tensor) -> None:
+        """One controller step after a batch whose mean KL was kl (0-dim, nats per image)."""
+        if self.config.kl == "target":
+            drift = ((kl - self.target) / self.target).clamp(-1, 1)
+            self.log_beta.add_(self.config.kl_gain * drift).clamp_(LOG_BETA_MIN, LOG_BETA_MAX)
+
+    def steer(self, beta: float | None = None, target: float | None = None) -> None:
+        """Hold beta at a value from now on, or set another KL target (which lets the controller go on)."""
+        if beta is not None:
+            self.override.fill_(beta)
+        if target is not None:
+            self.target.fill_(target)
+            self.override.fill_(math.nan)
+
+
+@dataclass
+class Draws:
+    """The random numbers of a step, drawn outside so that a run can be repeated.  All float32 but cut.
+
+    eps (N, d): the posterior's noise. a, b (N, d): prior draws. t (N, 1), kind (N, 1): uniform in
+    [0, 1). cut (N, 1): the level from which a style mix takes b.
+    """
+
+    eps: Tensor
+    a: Tensor | None = None
+    b: Tensor | None = None
+    t: Tensor | None = None
+    kind: Tensor | None = None
+    cut: Tensor | None = None
+
+
+@dataclass
+class Terms:
+    """A step's losses. total and kl are 0-dim with gradient; parts are 0-dim, detached, for the log.
+
+    fakes: reconstructions and decoded latents (N, c, s, s), detached, for the discriminator's turn.
+    """
+
+    total: Tensor
+    kl: Tensor
+    parts: dict[str, Tensor]
+    fakes: list[Tensor] = field(default_factory=list)
+
+
+class Critic(nn.Module):
+    """The discriminator: image (N, c, s, s) -> score (N,), and its blocks' features."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        sizes = [config.image_size >> i for i in range(config.levels)]  # s ... 4 px
+        widths = [max(8, round(CRITIC_CHANNELS[size] * config.width)) for size in sizes]
+        self.from_rgb = EqualConv(config.channels, widths[0], 1)
+        self.blocks = nn.ModuleList(DownBlock(a, b) for a, b in zip(widths, widths[1:]))
+        self.conv = EqualConv(widths[-1] + 1, widths[-1], 3)
+        self.fc = EqualLinear(widths[-1] * 16, widths[-1])
+        self.score = EqualLinear(widths[-1], 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        features = []
+        x = act(self.from_rgb(x))
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+        x = torch.cat([x, _deviation(x)], 1)
+        x = act(self.conv(x)).flatten(1)
+        return self.score(act(self.fc(x)))[:, 0].float(), features
+
+
+def _deviation(x: Tensor, group: int = 4) -> Tensor:
+    """Minibatch standard deviation (arXiv 1710.10196), one number per group of images: (N, 1, h, w).
+
+    Groups are neighbours, so that real and made images, one after the other in a batch, never mix.
+    """
+    group = math.gcd(len(x), group)
+    y = x.float().unflatten(0, (-1, group))  # (N / group, group, C, h, w)
+    y = (y.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # (N / group,)
+    return y.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:]).to(x.dtype)
+
+
+class Objective(nn.Module):
+    """The losses of a configuration, with their state: beta and, where wanted, the discriminator."""
+
+    def __init__(self, config: ObjectiveConfig, model: ModelConfig):
+        super().__init__()
+        if config.adversarial and model.architecture != "style":
+            raise ValueError(
+                f"ObjectiveConfig.adversarial is {config.adversarial}, and a {model.architecture!r} model has no "
+                f"discriminator; use 0, or the 'style' architecture"
+            )
+        self.config, self.model_config = config, model
+        self.beta = Beta(config)
+        self.critic = Critic(model) if config.adversarial else None
+
+    def sharpness(self, progress: float) -> float:
+        """How far the discriminator has joined in, 0..1, at a share 0..1 of the run."""
+        if self.critic is None or progress < self.config.adversarial_start:
+            return 0.0
+        ramp = self.config.adversarial_ramp
+        return min(1.0, (progress - self.config.adversarial_start) / ramp) if ramp else 1.0
+
+    def forward(
+        self, model: Autoencoder, x: Tensor, draws: Draws, progress: float = 1.0,
+        autocast: contextlib.AbstractContextManager | None = None,
+    ) -> Terms:
+        """Losses of the autoencoder on images x; the discriminator only judges.
+
+        progress: share 0..1 of the run, for the schedules. autocast wraps the networks; losses are float32.
+        """
+        config, sharpness = self.config, self.sharpness(progress)
+        with autocast or contextlib.nullcontext():
+            q = model.encode(x)
+            q = Posterior(q.mu.float(), q.logvar.float())
+            z = q.sample(draws.eps) if self.model_config.variational else q.mu
+            y = model.decode(z).float()
+        reconstruction = reconstruction_loss(x, y, config.reconstruction).mean()
+        total, parts = config.weight * reconstruction, {"reconstruction": reconstruction.detach()}
+        kl = torch.zeros_like(reconstruction)
+        if self.model_config.variational:
+            kl, beta = q.kl().sum(1).mean(), self.beta.value(progress)
+            total = total + beta * kl
+            parts |= {"kl": kl.detach(), "beta": beta}
+        if not sharpness:
+            return Terms(total, kl, parts | {"loss": total.detach()})
+
+        with autocast or contextlib.nullcontext():
+            made = model.decode(self.latents(z.detach(), draws)).float()
+            scores, features = self.critic(torch.cat([x, y, made]))
+        real, rebuilt, drawn = scores.chunk(3)
+        # Relativistic: an image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
+        adversarial = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
+        distances = [F.l1_loss(b.float(), a.detach().float()) for a, b, _ in (f.chunk(3) for f in features)]
+        feature = torch.stack(distances).mean()
+        total = total + sharpness * (config.adversarial * adversarial + config.feature * feature)
+        parts |= {"adversarial": adversarial.detach(), "feature": feature.detach(), "loss": total.detach()}
+        return Terms(total, kl, parts, [y.detach(), made.detach()])
+
+    def latents(self, z: Tensor, draws: Draws) -> Tensor:
+        """Codes that have to decode to real-looking images, (N, L, d).
+
+        From codes z (N, d) of a batch: slerps of neighbours, style mixes of two prior draws, prior draws.
+        """
+        levels = torch.arange(self.model_config.levels, device=z.device)[None, :, None]  # (1, L, 1)
+        prior = draws.a[:, None].expand(-1, levels.shape[1], -1)  # (N, L, d)
+        mixed = torch.where(levels < draws.cut[:, None], prior, draws.b[:, None])
+        between = slerp(z, z.roll(1, 0), draws.t)[:, None]
+        kind, first = draws.kind[:, None], self.config.slerp_share
+        return torch.where(kind < first, between, torch.where(kind < first + self.config.mix_share, mixed, prior))
+
+    def discriminator(
+        self, x: Tensor, fakes: list[Tensor], penalise: bool, autocast: contextlib.AbstractContextManager | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminator's loss on real images x and fakes -> loss (0-dim) and its parts.
+
+        penalise adds R1 + R2: gamma / 2 * the squared gradient of the score by the image, for real
+        ones and for fakes (Mescheder et al. 2018, arXiv 1801.04406).
+        """
+        images = torch.cat([x, *fakes])
+        if not penalise:
+            with autocast or contextlib.nullcontext():
+                scores, _ = self.critic(images)
+        else:  # in float32: second derivatives in bfloat16 are noise
+            scores, _ = self.critic(images.requires_grad_())
+        real, *others = scores.split(len(x))
+        loss = torch.stack([F.softplus(other - real).mean() for other in others]).mean()
+        parts = {"discriminator": loss.detach()}
+        if penalise:
+            (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+            norm = slope.square().flatten(1).sum(1)  # (3N,)
+            penalty = self.config.penalty / 2 * (norm[: len(x)].mean() + norm[len(x) :].mean())
+            parts["penalty"] = penalty.detach()
+            # Seldom, and stronger then: the mean strength stays gamma (lazy regularisation, arXiv 1912.04958).
+            loss = loss + self.config.penalty_every * penalty
+        return loss, parts
