@@ -30,8 +30,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae import latent, media
 from vae.bundle import Bundle, BundleError, default_registry, user_home
-from vae.faces import FaceError, ImageError, align, find_faces, read_image
-from vae.refine import Refiner
+from vae.faces import FaceError, ImageError, align, find_face, read_image
+from vae.refine import Job, Refiner
 
 ROOT = Path(__file__).resolve().parents[2]
 ORT_FOLDER = ROOT / "node_modules" / "onnxruntime-web" / "dist"
@@ -65,7 +65,7 @@ def answer(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
             return await handler(request)
         except Refusal as refusal:
             return JSONResponse({"error": str(refusal)}, refusal.status)
-        except (BundleError, FaceError, ImageError) as error:
+        except (BundleError, FaceError, ImageError, latent.LatentError) as error:
             return JSONResponse({"error": str(error)}, 400)
 
     return wrapped
@@ -175,10 +175,7 @@ def fit(bundle: Bundle, image: np.ndarray, want_face: bool) -> tuple[np.ndarray,
     """A photo -> the model's input (s, s, c) uint8, by its face where the model has an eye template."""
     found: dict[str, Any] = {"eyes": None}
     if bundle.eyes is not None and want_face:
-        faces = find_faces(image)
-        if not faces:
-            raise FaceError("no face was found; use a photo with one face of at least 60 pixels, looking at the camera")
-        eyes = faces[0].eyes
+        eyes = find_face(image).eyes
         found["eyes"] = [[round(float(x), 2), round(float(y), 2)] for x, y in eyes]
         crop = align(image, eyes, bundle.eyes, bundle.image_size)
     else:
@@ -297,7 +294,7 @@ async def onnx_file(request: Request) -> Response:
     return Response(data, media_type="application/octet-stream", headers=headers)
 
 
-def the_job(request: Request) -> Any:
+def the_job(request: Request) -> Job:
     job = refiner.get(request.path_params["job"])
     if job is None:
         raise Refusal("this refinement has ended and was forgotten; start it again from the photo", 404)
@@ -309,20 +306,18 @@ async def refine_stream(request: Request) -> Response:
     job = the_job(request)
 
     async def frames() -> AsyncIterator[bytes]:
-        seen = -1
-        while True:
+        seen, ended = -1, False
+        while not ended:
             step = await anyio.to_thread.run_sync(job.wait_step, seen, 15.0)
-            done = job.state not in ("waiting", "running")
-            if step is not None and step.step > seen:
-                seen = step.step
-                head = {"step": step.step, "total": step.total, "psnr": [round(float(p), 3) for p in step.psnr], "state": job.state}
-                offsets = np.ascontiguousarray(step.delta, "<f4").tobytes()
+            if step is None:  # the end, or nothing new for a while: say so, which keeps proxies from hanging up
+                ended = job.finished
+                head, offsets = {"step": seen, "total": job.total, "state": job.state, "error": job.error}, b""
             else:
-                head, offsets = {"step": seen, "state": job.state, "error": job.error}, b""
+                seen = step.step
+                head = {"step": seen, "total": step.total, "state": "running", "psnr": [round(float(p), 3) for p in step.psnr]}
+                offsets = np.ascontiguousarray(step.delta, "<f4").tobytes()
             payload = json.dumps(head).encode() + b"\n" + offsets
             yield struct.pack("<I", len(payload)) + payload
-            if done and (step is None or head.get("error") is not None or job.wait_step(seen, 0) is None):
-                return
 
     headers = {"Cache-Control": "no-store", "Content-Encoding": "identity"}
     return StreamingResponse(frames(), media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,258 @@
+"""The figures in the README: one command, one table.
+
+Everything runs on this machine, the browser and the server on the same cores, so the figures are those of
+a visitor on loopback. Medians are of repeated measurements in one run; a busy machine shows in their spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DRAG_SECONDS = 5.0
+REPEATS = 5
+
+
+def row(label: str, value: str) -> None:
+    """One line of the table."""
+    print(f"{label:<58} {value}", flush=True)
+
+
+def spread(values: list[float], unit: str, digits: int = 1) -> str:
+    """Median with its range."""
+    return f"{statistics.median(values):.{digits}f} {unit} ({min(values):.{digits}f} to {max(values):.{digits}f}, n={len(values)})"
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """Result and seconds of one call."""
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def psnr(a: Any, b: Any) -> float:
+    """Peak signal-to-noise ratio of two uint8 images in dB."""
+    import numpy as np
+
+    error = np.square(np.asarray(a, float) - np.asarray(b, float)).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@contextmanager
+def running_app() -> Iterator[str]:
+    """The app in its own process on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as home:
+        env = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "VAE_HOME": home}
+        process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=subprocess.DEVNULL)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(f"{url}/api/health", timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def frames(page: Any) -> int:
+    """How many frames the live canvas has drawn."""
+    return int(page.locator('[data-testid="live-canvas"]').get_attribute("data-frame") or 0)
+
+
+def drag(page: Any, seconds: float = DRAG_SECONDS) -> float:
+    """Drag the first slider to and fro with the mouse, as a hand does; frames drawn per second."""
+    slider = page.locator("input[type=range][data-axis]").first
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    before, start = frames(page), time.perf_counter()
+    while (t := time.perf_counter() - start) < seconds:
+        phase = abs((t / 1.2) % 2 - 1)  # a triangle: left to right in 1.2 s and back
+        page.mouse.move(box["x"] + box["width"] * (0.08 + 0.84 * phase), y)
+        time.sleep(1 / 120)
+    drawn = frames(page) - before
+    elapsed = time.perf_counter() - start
+    page.mouse.up()
+    return drawn / elapsed
+
+
+def choose_engine(page: Any, engine: str) -> None:
+    """Set the engine switch and wait until that engine has drawn."""
+    page.get_by_role("radio", name=engine, exact=True).click(force=True)
+    page.locator(f'[data-testid="live-canvas"][data-engine="{engine.lower()}"]').wait_for(timeout=60_000)
+
+
+def bench_live(url: str) -> None:
+    """First face, and frames per second under the hand on both engines."""
+    from playwright.sync_api import sync_playwright
+
+    sys.path.insert(0, str(ROOT))
+    from tests.browser.chromium import find
+    from tests.browser.conftest import FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), headless=True, args=FLAGS)
+        first = []
+        for _ in range(REPEATS):
+            context = browser.new_context(viewport={"width": 1440, "height": 900})
+            page = context.new_page()
+            start = time.perf_counter()
+            page.goto(url)
+            page.wait_for_function("document.querySelector('body')")
+            page.locator('[data-testid="live-canvas"]').wait_for(timeout=60_000)
+            while frames(page) < 1:
+                time.sleep(0.01)
+            first.append(time.perf_counter() - start)
+            context.close()
+        row("first face on screen, new browser session", spread(first, "s", 2))
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page.goto(url)
+        page.locator('[data-testid="live-canvas"]').wait_for(timeout=60_000)
+        time.sleep(6)  # both engines have loaded and measured themselves
+        for engine in ("Server", "Browser"):
+            choose_engine(page, engine)
+            time.sleep(2)
+            row(f"{engine.lower()} engine, {DRAG_SECONDS:.0f} s of continuous drag", spread([drag(page) for _ in range(3)], "frames/s"))
+        browser.close()
+
+
+def bench_server(url: str) -> None:
+    """Memory and purity of the UI process, after the drags."""
+    health = json.load(urllib.request.urlopen(f"{url}/api/health"))
+    row("UI process, resident memory after the drags", f"{health['rss'] / 2**20:.0f} MB" if health["rss"] else "not known here")
+    row("torch in the UI process", "yes" if health["torch"] else "no")
+
+
+def bench_decode() -> None:
+    """Plain decodes of faces-128 on the server's runtime."""
+    import numpy as np
+
+    from vae.bundle import open_bundle
+
+    bundle = open_bundle(ROOT / "assets" / "models" / "faces-128")
+    z = np.random.default_rng(0).standard_normal((1, 128)).astype("f4")
+    for size in (None, 64):
+        bundle.decode(z, size=size)
+        times = [timed(lambda: bundle.decode(z, size=size))[1] * 1e3 for _ in range(40)]
+        row(f"decode of one face at {size or 128} px, ONNX Runtime", spread(times, "ms"))
+
+
+def bench_photo() -> None:
+    """The astronaut: sliders set, refined, and still the same person."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+    from skimage.data import astronaut
+
+    from vae import faces
+    from vae.bundle import open_bundle
+    from vae.refine import Refiner
+
+    bundle = open_bundle(ROOT / "assets" / "models" / "faces-128")
+    out = io.BytesIO()
+    Image.fromarray(astronaut()).save(out, "PNG")
+
+    def to_sliders() -> tuple[Any, Any, Any]:
+        photo = faces.read_image(out.getvalue())
+        face = faces.find_faces(photo)[0]
+        crop = faces.align(photo, face.eyes, bundle.eyes, bundle.image_size)
+        mu, _ = bundle.encode(crop[None])
+        return crop, mu, bundle.decode(mu)
+
+    to_sliders()
+    times = []
+    for _ in range(REPEATS):
+        (crop, mu, once), seconds = timed(to_sliders)
+        times.append(seconds)
+    row("astronaut, upload to sliders and reconstruction", spread(times, "s", 2))
+    refiner = Refiner()
+    refiner.prewarm(bundle)
+    times = []
+    for _ in range(3):
+        def refine() -> Any:
+            job = refiner.start(bundle, crop[None], mu)
+            job.wait(60)
+            return job
+
+        job, seconds = timed(refine)
+        times.append(seconds)
+    row("astronaut, refined (the first run may wait for the worker)", spread(times, "s", 2))
+    refined = bundle.decode(mu, job.latest.delta)
+    row("PSNR of one pass, of the refined face", f"{psnr(crop, once[0]):.1f} dB, {psnr(crop, refined[0]):.1f} dB")
+
+    def distance(image: Any) -> float:
+        return float(np.linalg.norm(faces.describe(crop, bundle.eyes) - faces.describe(image, bundle.eyes)))
+
+    row("descriptor distance to the photo, one pass, refined", f"{distance(once[0]):.2f}, {distance(refined[0]):.2f} (under 0.6: same person)")
+    two = np.repeat(crop[None], 2, 0)
+    _, seconds = timed(lambda: refiner.start(bundle, two, np.repeat(mu, 2, 0)).wait(60))
+    row("two photos refined together", f"{seconds:.2f} s")
+    refiner.close()
+
+
+def bench_film() -> None:
+    """A 4-second film at 30 frames/s, 512 px."""
+    import numpy as np
+
+    from vae import latent, media
+    from vae.bundle import open_bundle
+
+    bundle = open_bundle(ROOT / "assets" / "models" / "faces-128")
+    a, b = latent.sample(bundle, 1, 0.7, 2)
+
+    def film() -> bytes:
+        z = np.stack([latent.slerp(a, b, t) for t in np.linspace(0, 1, 120)])
+        images = np.concatenate([bundle.decode(part) for part in np.array_split(z, 15)])
+        return media.mp4([media.upscale(image, 4) for image in images], fps=30)
+
+    row("4 s film, 30 frames/s, 512 px MP4", spread([timed(film)[1] for _ in range(3)], "s", 2))
+
+
+SECTIONS: dict[str, Callable[..., None]] = {
+    "decode": bench_decode,
+    "photo": bench_photo,
+    "film": bench_film,
+    "live": bench_live,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m vae bench`."""
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="which parts; all of them when none is named")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    chosen = args.sections or list(SECTIONS)
+    row("cores", str(os.cpu_count()))
+    for name in chosen:
+        if name == "live":
+            with running_app() as url:
+                bench_live(url)
+                bench_server(url)
+        else:
+            SECTIONS[name]()
+    return 0
