@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vae import latent, media
+from vae import latent, media, taught
 from vae.bundle import Bundle, BundleError, default_registry, user_home
 from vae.faces import FaceError, ImageError, align, find_face, read_image
 from vae.refine import Job, Refiner
@@ -213,8 +213,8 @@ async def sample(request: Request) -> Response:
     return Response(np.ascontiguousarray(z, "<f4").tobytes(), media_type="application/octet-stream")
 
 
-def describe_axes(bundle: Bundle) -> bytes:
-    """Statistics and bases of a bundle for the live component, as JSON."""
+def describe_axes(bundle: Bundle, _: str) -> bytes:
+    """Statistics and bases of a bundle for the live component, as JSON; kept until the taught directions change."""
     stats = bundle.stats
     bases = [
         {
@@ -227,7 +227,9 @@ def describe_axes(bundle: Bundle) -> bytes:
         for basis in latent.bases(bundle).values()
     ]
     numbers = {key: b64(getattr(stats, key)) for key in ("mean", "std", "cov", "kl")}
-    return json.dumps({"model": bundle.name, "digest": bundle.digest, **numbers, "bases": bases}).encode()
+    # Codes of links are unpacked with these in the browser too: to the last bit, or pixels would differ after a reload.
+    grid = {key: base64.b64encode(getattr(stats, key).astype("<f8").tobytes()).decode() for key in ("mean", "std")}
+    return json.dumps({"model": bundle.name, "digest": bundle.digest, **numbers, "grid": grid, "bases": bases}).encode()
 
 
 _axes = lru_cache(maxsize=16)(describe_axes)
@@ -236,7 +238,7 @@ _axes = lru_cache(maxsize=16)(describe_axes)
 async def axes(request: Request) -> Response:
     """GET /api/axes: mean, std, covariance, KL and every basis."""
     bundle = the_bundle(request)
-    return Response(await in_thread(_axes, bundle), media_type="application/json", headers={"Cache-Control": "no-cache"})
+    return Response(await in_thread(_axes, bundle, taught.version(bundle)), media_type="application/json", headers={"Cache-Control": "no-cache"})
 
 
 _traversal_locks: dict[str, threading.Lock] = {}
@@ -351,6 +353,15 @@ class OrtFiles(StaticFiles):
         return response
 
 
+class OwnFiles(StaticFiles):
+    """Our modules import each other without a version in the name, so a browser asks each time whether one has changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def routes() -> list[BaseRoute]:
     """Every route beside Streamlit's own."""
     return [
@@ -366,7 +377,7 @@ def routes() -> list[BaseRoute]:
         Route("/api/health", answer(health)),
         Route("/api/{rest:path}", answer(no_such_route), methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
         Mount("/ort", OrtFiles(directory=ORT_FOLDER, check_dir=False)),
-        Mount("/web", StaticFiles(directory=Path(__file__).parent / "static")),
+        Mount("/web", OwnFiles(directory=Path(__file__).parent / "static")),
     ]
 
 

@@ -1,0 +1,245 @@
+"""What a visitor has in hand: the current code of each model and the photos of the session, shared by all pages.
+
+Everything lives in st.session_state, so in memory and no longer than the session; photos are never written anywhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from vae import faces, latent, media
+from vae.bundle import Bundle, BundleError, Registry
+
+DEFAULT_MODEL = "faces-128"
+FIRST_SEED, FIRST_TEMPERATURE = 1, 0.7
+MAX_PHOTOS = 12
+MIN_SIDE = 16
+REFINE_STEPS = 80
+KEY = "studio"
+
+
+@dataclass
+class Photo:
+    """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,); delta (L, S) or None."""
+
+    id: str
+    name: str
+    image: np.ndarray = field(repr=False)
+    found: list[faces.Face]
+    eyes: faces.Eyes | None
+    crop: np.ndarray = field(repr=False)
+    mu: np.ndarray = field(repr=False)
+    logvar: np.ndarray = field(repr=False)
+    once: np.ndarray = field(repr=False)  # the reconstruction of the encoder's single pass
+    psnr: float
+    job: Any = None
+    delta: np.ndarray | None = field(default=None, repr=False)
+    refined_psnr: float | None = None
+    refined: bool = True
+
+    @property
+    def job_id(self) -> str | None:
+        """Name of the refinement in /api/refine."""
+        return self.job.id if self.job else None
+
+    @property
+    def refining(self) -> bool:
+        """Whether the refinement still runs."""
+        return self.job is not None and self.job.state in ("waiting", "running")
+
+    def collect(self) -> None:
+        """Take over what the refinement has reached so far."""
+        step = self.job.latest if self.job else None
+        if step is not None:
+            self.delta, self.refined_psnr = step.delta[0], float(step.psnr[0])
+
+
+@dataclass
+class Current:
+    """The code on screen for one model. z (d,) float32; revision counts the codes that Python has set."""
+
+    model: str
+    digest: str
+    z: np.ndarray = field(repr=False)
+    origin: np.ndarray = field(repr=False)
+    revision: int = 0
+    photo: Photo | None = None
+    axis: str | None = None
+    seed: int | None = FIRST_SEED
+    temperature: float = FIRST_TEMPERATURE
+
+    @property
+    def delta(self) -> np.ndarray | None:
+        """Style offsets of the refined photo, if there is one and they are switched on."""
+        return self.photo.delta if self.photo and self.photo.refined else None
+
+    def put(self, z: np.ndarray, photo: Photo | None = None, seed: int | None = None) -> None:
+        """Set a new code from Python's side, as the new start."""
+        self.z = self.origin = np.asarray(z, np.float32)
+        self.photo, self.seed = photo, seed
+        self.revision += 1
+
+    def absorb(self, bundle: Bundle, sent: Any) -> None:
+        """Take over what the component committed, unless Python has set another code since."""
+        if not isinstance(sent, Mapping) or sent.get("revision") != self.revision:
+            return
+        self.z = bundle.check_z(latent.unpack(str(sent.get("z", "")), bundle.stats))
+        self.photo = studio().photos.get(sent.get("photo"))
+        if self.photo:
+            self.photo.refined = bool(sent.get("refined", True))
+        seed, temperature = sent.get("seed"), sent.get("temperature")
+        self.seed = int(seed) if isinstance(seed, (int, float)) else None
+        if isinstance(temperature, (int, float)) and 0 <= temperature <= 2:
+            self.temperature = float(temperature)
+        if isinstance(sent.get("axis"), str):
+            self.axis = sent["axis"]
+
+
+@dataclass
+class Studio:
+    """One visitor's session."""
+
+    model: str | None = None
+    currents: dict[str, Current] = field(default_factory=dict)
+    photos: dict[str, Photo] = field(default_factory=dict)
+    drafts: dict[str, Photo] = field(default_factory=dict)  # the photo in the panel, by model; perhaps without a face yet
+    files: dict[str, str] = field(default_factory=dict)  # the upload that was last looked at, by model
+    refusals: dict[str, str] = field(default_factory=dict)  # why it was not taken
+    link_read: bool = False
+
+
+def studio() -> Studio:
+    """The session's Studio, made on first use."""
+    if KEY not in st.session_state:
+        st.session_state[KEY] = Studio()
+    return st.session_state[KEY]
+
+
+def grid(z: np.ndarray, bundle: Bundle) -> np.ndarray:
+    """The code on the grid of links, so that a link gives the same pixels."""
+    return latent.unpack(latent.pack(z, bundle.stats), bundle.stats)
+
+
+def current(bundle: Bundle) -> Current:
+    """The visitor's code for a model; at first a draw from its prior."""
+    known = studio().currents.get(bundle.name)
+    if known is None or known.digest != bundle.digest:
+        z = grid(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle)
+        # Counting goes on over sessions and models: a code of an older component is then never taken for a new one.
+        known = Current(bundle.name, bundle.digest, z, z, revision=secrets.randbelow(2**31) + 1)
+        studio().currents[bundle.name] = known
+    if known.photo:
+        known.photo.collect()
+    return known
+
+
+def choose(registry: Registry) -> tuple[list[str], dict[str, str]]:
+    """Names of the bundles that work, the usual one first, and for the broken ones the reason."""
+    entries = registry.entries()
+    broken = {entry["name"]: entry["broken"] for entry in entries if "broken" in entry}
+    names = [entry["name"] for entry in entries if "broken" not in entry]
+    return sorted(names, key=lambda name: name != DEFAULT_MODEL), broken
+
+
+def read_link(query: Mapping[str, str], registry: Registry) -> str | None:
+    """Take over the model and the code of the address, once a session; a sentence where that fails."""
+    here = studio()
+    if here.link_read:
+        return None
+    here.link_read = True
+    name, text = query.get("model"), query.get("z")
+    if not name:
+        return "The link holds a code but no model, so you see a new picture." if text else None
+    if name not in registry.names():
+        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for the model\u2019s folder."
+    try:
+        bundle = registry.get(name)
+    except BundleError as error:
+        return str(error)
+    here.model = name
+    if not text:
+        return None
+    if query.get("hash") != bundle.digest:
+        return f"This link was made with another version of {bundle.title}, so its picture cannot be rebuilt; you see a new one."
+    try:
+        z = bundle.check_z(latent.unpack(text[:8192], bundle.stats))
+    except (latent.LatentError, BundleError) as error:
+        return str(error)
+    current(bundle).put(z)
+    return None
+
+
+def link(bundle: Bundle, z: np.ndarray) -> dict[str, str]:
+    """Query of the address that reproduces a code."""
+    return {"model": bundle.name, "hash": bundle.digest, "z": latent.pack(z, bundle.stats)}
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two uint8 pictures in decibels."""
+    error = np.square(a.astype(np.float32) - b).mean()
+    return float(10 * np.log10(255**2 / max(float(error), 1e-6)))
+
+
+def see(bundle: Bundle, image: np.ndarray, eyes: faces.Eyes | None) -> np.ndarray:
+    """The part of a photo that the model sees, (s, s, c) uint8: aligned by the eyes, or the middle square."""
+    size = bundle.image_size
+    if min(image.shape[:2]) < MIN_SIDE:
+        raise faces.ImageError(
+            f"This picture has {image.shape[1]} x {image.shape[0]} px; use one of at least {MIN_SIDE} px each way."
+        )
+    crop = faces.align(image, eyes, bundle.eyes, size) if eyes else media.square(image, size)
+    return media.grey(crop) if bundle.channels == 1 else crop
+
+
+def load_photo(bundle: Bundle, here: Current, data: bytes, name: str, refiner: Any) -> Photo:
+    """Read a file, find the face, set every slider to its values and start refining. Raises ImageError, FaceError."""
+    image = faces.read_image(data)
+    found: list[faces.Face] = []
+    eyes = None
+    if bundle.eyes is not None:
+        found = faces.find_faces(image)
+        if found:
+            eyes = faces.check_face(found[0]).eyes
+        else:  # offered for placing by hand, in the model's own proportions
+            eyes = guess_eyes(image, bundle)
+    return show_photo(bundle, here, image, name, found, eyes, refiner, start=bool(found) or bundle.eyes is None)
+
+
+def guess_eyes(image: np.ndarray, bundle: Bundle) -> faces.Eyes:
+    """Where the eyes would be if the face filled the middle square as in the model's pictures."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    left, top, scale = (width - side) / 2, (height - side) / 2, side / bundle.image_size
+    (x0, y0), (x1, y1) = bundle.eyes
+    return (left + x0 * scale, top + y0 * scale), (left + x1 * scale, top + y1 * scale)
+
+
+def show_photo(
+    bundle: Bundle, here: Current, image: np.ndarray, name: str, found: list[faces.Face], eyes: faces.Eyes | None,
+    refiner: Any, start: bool = True,
+) -> Photo:
+    """Encode a photo by these eyes; with `start` its code becomes the current one and refining begins."""
+    crop = see(bundle, image, eyes)
+    mu, logvar = (array[0] for array in bundle.encode(crop[None]))
+    z = grid(bundle.check_z(mu), bundle)
+    once = bundle.decode(z)[0]
+    photo = Photo(secrets.token_urlsafe(9), name, image, found, eyes, crop, mu, logvar, once, psnr(crop, once))
+    studio().drafts[bundle.name] = photo
+    if not start:
+        return photo
+    store = studio().photos
+    store[photo.id] = photo
+    while len(store) > MAX_PHOTOS:
+        store.pop(next(iter(store)))
+    if here.photo and here.photo.refining:
+        here.photo.job.cancel()
+    if bundle.levels:
+        photo.job = refiner.start(bundle, crop[None], z[None], REFINE_STEPS)
+    here.put(z, photo)
+    return photo

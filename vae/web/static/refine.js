@@ -1,0 +1,45 @@
+/* Follow a refinement as the server streams it: GET /api/refine/ID, frames of uint32 length + a JSON line + float32 offsets.
+
+   follow(id, {onstep, onend}) -> cancel()
+     onstep({step, total, psnr, delta})   delta: Float32Array (L S) of the first picture, decibels for psnr
+     onend(state, error)                  state: "done" | "cancelled" | "failed" */
+
+export function follow(id, { onstep, onend }) {
+  const url = `/api/refine/${encodeURIComponent(id)}`;
+  let cancelled = false;
+  read(url, onstep).then(
+    ({ state, error }) => onend(cancelled ? "cancelled" : state, error),
+    () => onend("failed", "The refinement could not be followed; load the photo again to repeat it."),
+  );
+  return () => {
+    cancelled = true;
+    fetch(`${url}/cancel`, { method: "POST" }).catch(() => {});
+  };
+}
+
+async function read(url, onstep) {
+  const response = await fetch(url);
+  if (!response.ok) return { state: "failed", error: (await response.json()).error };
+  const reader = response.body.getReader();
+  let held = new Uint8Array(0);
+  let last = { state: "failed", error: "" };
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return last;
+    const joined = new Uint8Array(held.length + value.length);
+    joined.set(held);
+    joined.set(value, held.length);
+    held = joined;
+    while (held.length >= 4) {
+      const length = new DataView(held.buffer, held.byteOffset).getUint32(0, true);
+      if (held.length < 4 + length) break;
+      const payload = held.slice(4, 4 + length);
+      held = held.slice(4 + length);
+      const line = payload.indexOf(10);
+      const head = JSON.parse(new TextDecoder().decode(payload.subarray(0, line)));
+      last = head;
+      const offsets = payload.slice(line + 1);
+      if (offsets.length) onstep({ ...head, psnr: head.psnr[0], delta: new Float32Array(offsets.buffer) });
+    }
+  }
+}

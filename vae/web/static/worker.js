@@ -1,0 +1,102 @@
+/* Decodes in a thread of its own with ONNX Runtime Web.
+
+   Messages in:  {type: "load", parts: {full} | {head, tail}, gpu, threads}
+                 {type: "decode", id, z, style, delta?, whole}   style: {levels, size, latent} of the decoder, levels 0 if flat;
+                 delta stays as it was where the message leaves it out.
+   Messages out: {type: "ready", provider, threads} | {type: "failed", reason}
+                 {type: "image", id, pixels, size, ms} | {type: "error", id, reason} */
+
+let ort;
+let head; // z (and delta) -> features and small picture, or -> image where there is no tail
+let tail;
+let delta = null;
+
+async function open(url, provider) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`the decoder file answered ${response.status}`);
+  const options = { executionProviders: [provider], graphOptimizationLevel: "all" };
+  return ort.InferenceSession.create(new Uint8Array(await response.arrayBuffer()), options);
+}
+
+/* An adapter that is a real device; a software one is far slower than WASM. */
+async function hasGpu() {
+  const adapter = await self.navigator.gpu?.requestAdapter().catch(() => null);
+  const info = adapter?.info;
+  return Boolean(adapter) && !adapter.isFallbackAdapter && !info?.isFallbackAdapter && info?.architecture !== "swiftshader";
+}
+
+async function load({ parts, gpu, threads }) {
+  const onGpu = gpu && (await hasGpu());
+  const provider = onGpu ? "webgpu" : "wasm";
+  ort = await import(`/ort/ort.${provider}.bundle.min.mjs`);
+  ort.env.logLevel = "error";
+  ort.env.wasm.wasmPaths = "/ort/";
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
+  head = await open(parts.head ?? parts.full, provider);
+  tail = parts.tail ? await open(parts.tail, provider) : null;
+  return { provider, threads: ort.env.wasm.numThreads };
+}
+
+/* float32 (1, c, s, s) in [-1, 1] -> RGBA bytes. */
+function toPixels(tensor) {
+  const [, channels, height, width] = tensor.dims;
+  const n = height * width;
+  const from = tensor.data;
+  const pixels = new Uint8ClampedArray(4 * n); // clamps and rounds
+  const green = channels === 3 ? n : 0;
+  for (let i = 0, o = 0; i < n; i++, o += 4) {
+    pixels[o] = (from[i] + 1) * 127.5;
+    pixels[o + 1] = (from[i + green] + 1) * 127.5;
+    pixels[o + 2] = (from[i + 2 * green] + 1) * 127.5;
+    pixels[o + 3] = 255;
+  }
+  return { pixels, size: width };
+}
+
+function inputs(z, style) {
+  if (!style.levels) return { z: new ort.Tensor("float32", z, [1, z.length]) };
+  const d = style.latent;
+  let byLevel = z;
+  if (z.length === d) {
+    byLevel = new Float32Array(style.levels * d);
+    for (let level = 0; level < style.levels; level++) byLevel.set(z, level * d);
+  }
+  const offsets = delta ?? new Float32Array(style.levels * style.size);
+  return {
+    z: new ort.Tensor("float32", byLevel, [1, style.levels, d]),
+    delta: new ort.Tensor("float32", offsets, [1, style.levels, style.size]),
+  };
+}
+
+async function decode({ z, style, whole }) {
+  const start = performance.now();
+  let found = await head.run(inputs(z, style));
+  let image = found.image;
+  if (tail) {
+    if (whole) {
+      found = await tail.run(Object.fromEntries(tail.inputNames.map((name) => [name, found[name]])));
+      image = found.image;
+    } else {
+      image = found[head.outputNames.find((name) => name.startsWith("rgb."))];
+    }
+  }
+  return { ...toPixels(image), ms: performance.now() - start };
+}
+
+self.onmessage = async ({ data }) => {
+  if (data.type === "load") {
+    try {
+      self.postMessage({ type: "ready", ...(await load(data)) });
+    } catch (error) {
+      self.postMessage({ type: "failed", reason: String(error?.message ?? error) });
+    }
+    return;
+  }
+  if (data.delta !== undefined) delta = data.delta;
+  try {
+    const image = await decode(data);
+    self.postMessage({ type: "image", id: data.id, ...image }, [image.pixels.buffer]);
+  } catch (error) {
+    self.postMessage({ type: "error", id: data.id, reason: String(error?.message ?? error) });
+  }
+};
