@@ -28,10 +28,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vae import latent, media, taught
+from vae import atlas, latent, media, taught
 from vae.bundle import Bundle, BundleError, default_registry, user_home
 from vae.faces import FaceError, ImageError, align, find_face, read_image
 from vae.refine import Job, Refiner
+from vae.web import atlas_api
 
 ROOT = Path(__file__).resolve().parents[2]
 ORT_FOLDER = ROOT / "node_modules" / "onnxruntime-web" / "dist"
@@ -375,6 +376,7 @@ def routes() -> list[BaseRoute]:
         Route("/api/refine/{job}", answer(refine_stream)),
         Route("/api/refine/{job}/cancel", answer(refine_cancel), methods=["POST"]),
         Route("/api/health", answer(health)),
+        *atlas_api.routes(),
         Route("/api/{rest:path}", answer(no_such_route), methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
         Mount("/ort", OrtFiles(directory=ORT_FOLDER, check_dir=False)),
         Mount("/web", OwnFiles(directory=Path(__file__).parent / "static")),
@@ -430,3 +432,4 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
     finally:
         refiner.close()
+        atlas.close()
