@@ -26,7 +26,7 @@ def main() -> None:
     os.chdir(ROOT)  # .streamlit/config.toml is found beside this file
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8501"))
     print(f"Latent-space explorer: http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, ws_max_size=32 * 2**20)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=3, ws_max_size=32 * 2**20)
 
 
 if __name__ == "__main__":
