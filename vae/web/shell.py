@@ -11,10 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-st.set_page_config(page_title="Latent-space explorer", page_icon=":material/face:", layout="wide")
+st.set_page_config(page_title="Latent-space explorer", page_icon=str(ROOT / "assets" / "icon.png"), layout="wide")
 
 PAGES = [
     ("explore", "Explore", ":material/tune:"),
+    ("blend", "Blend", ":material/join_inner:"),
+    ("train", "Train", ":material/model_training:"),
 ]
 
 pages = [
