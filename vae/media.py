@@ -73,6 +73,33 @@ def upscale(image: np.ndarray, factor: float) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale a square picture to (size, size, 3) with a Lanczos filter."""
+    from PIL import Image
+
+    image = rgb(image)
+    _check_size(size, size)
+    if image.shape[:2] == (size, size):
+        return image
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """The middle square of a picture, scaled to (size, size, 3)."""
+    image = rgb(image)
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(image[top : top + side, left : left + side], size)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 3) -> (h, w, 1), by ITU-R BT.601 luma."""
+    from PIL import Image
+
+    return np.array(Image.fromarray(rgb(image)).convert("L"))[..., None]
+
+
 def png(image: np.ndarray, scale: float = 1) -> bytes:
     """A PNG file, enlarged by `scale`. Carries no metadata."""
     from PIL import Image
@@ -224,13 +251,18 @@ def strip(images: Sequence[np.ndarray], gap: int = 0) -> np.ndarray:
     return sheet(images, max(1, len(images)), gap)
 
 
-def sprite(images: Sequence[np.ndarray], columns: int, quality: int = 80) -> bytes:
-    """A sheet without gaps as a still WebP file, for tiles that a page cuts out by position."""
+def webp_still(image: np.ndarray, quality: int = 80) -> bytes:
+    """A WebP file of one picture."""
     from PIL import Image
 
-    page = sheet(images, columns)
-    if max(page.shape[:2]) > 16383:
-        raise MediaError(f"The sprite would have {page.shape[1]} x {page.shape[0]} px; WebP holds at most 16383 a side.")
+    image = rgb(image)
+    if max(image.shape[:2]) > 16383:
+        raise MediaError(f"The picture would have {image.shape[1]} x {image.shape[0]} px; WebP holds at most 16383 a side.")
     buffer = io.BytesIO()
-    Image.fromarray(page).save(buffer, "WEBP", quality=quality, method=4)
+    Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()
+
+
+def sprite(images: Sequence[np.ndarray], columns: int, quality: int = 80) -> bytes:
+    """A sheet without gaps as a WebP file, for tiles that a page cuts out by position."""
+    return webp_still(sheet(images, columns), quality)

@@ -1,0 +1,266 @@
+"""The refining worker, run for real on a tiny model."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from vae import refine, refine_worker
+from vae.config import ModelConfig
+from vae.graph import style_decoder
+from vae.model import StyleDecoder
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ModelConfig(architecture="style", image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """What a Refiner needs of a bundle, with a decoder of random weights."""
+    torch.manual_seed(0)
+    decoder = StyleDecoder(CONFIG)
+    weights = {f"decoder.{k}": v.detach().numpy() for k, v in decoder.state_dict().items()}
+    path = tmp_path_factory.mktemp("tiny")
+    onnx.save(style_decoder(CONFIG, weights), path / "decoder.onnx")
+    (path / "config.json").write_text(json.dumps({"model": CONFIG.to_dict(), "eyes": [[11, 16], [20, 16]]}))
+    half = {k: torch.from_numpy(v.astype(np.float16).astype(np.float32)) for k, v in weights.items()}
+    return SimpleNamespace(
+        path=path, digest="tiny", name="tiny", levels=CONFIG.levels, image_size=32, channels=3, latent_size=8, weights=half
+    )
+
+
+@pytest.fixture(scope="module")
+def target(bundle):
+    """Two crops that the decoder can draw, though not from the codes given: their offsets differ from 0."""
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(2, 8, generator=generator)
+    delta = 0.5 * torch.randn(2, CONFIG.levels, 16, generator=generator)
+    decoder = StyleDecoder(CONFIG)
+    decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in bundle.weights.items()})
+    with torch.no_grad():
+        image = decoder(z, delta).tanh()
+    crops = ((image + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return crops, z.numpy()
+
+
+@pytest.fixture(scope="module")
+def refiner():
+    with refine.Refiner() as one:
+        yield one
+
+
+def test_refining_comes_closer_and_streams_steps(refiner, bundle, target):
+    job = refiner.start(bundle, *target, steps=40)
+    steps = list(job.subscribe())
+    assert job.state == "done" and job.error is None
+    assert [s.step for s in steps] == [0, *range(3, 40, 3), 40]
+    assert all(s.total == 40 and s.delta.shape == (2, CONFIG.levels, 16) and s.delta.dtype == np.float32 for s in steps)
+    assert not steps[0].delta.any()
+    assert (steps[-1].psnr > steps[0].psnr + 3).all()
+    assert job.latest is steps[-1] and refiner.get(job.id) is job and refiner.get("guess") is None
+
+
+def test_psnr_told_is_that_of_the_decoder(refiner, bundle, target):
+    job = refiner.start(bundle, *target, steps=10)
+    job.wait(60)
+    decoder = StyleDecoder(CONFIG)
+    decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in bundle.weights.items()})
+    x = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1
+    for step in (job.steps[0], job.latest):
+        with torch.no_grad():
+            y = decoder(torch.from_numpy(target[1]), torch.from_numpy(step.delta.copy())).clamp(-1, 1)
+        expected = -10 * np.log10(((x - y) / 2).square().mean((1, 2, 3)).numpy())
+        assert np.allclose(step.psnr, expected, atol=0.01)
+
+
+def test_a_batch_gives_what_single_photos_give(refiner, bundle, target):
+    crops, z = target
+    together = refiner.start(bundle, crops, z, steps=8)
+    alone = [refiner.start(bundle, crops[i : i + 1], z[i : i + 1], steps=8) for i in range(2)]
+    assert all(job.wait(60) for job in (together, *alone))
+    for i in range(2):
+        # To the rounding of bfloat16, which the steps of Adam pass on.
+        assert abs(alone[i].latest.psnr[0] - together.latest.psnr[i]) < 0.5
+
+
+def test_the_frozen_decoder_draws_the_same_picture(bundle):
+    fitter = refine_worker.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+    z = torch.randn(3, 8)
+    delta = 0.3 * torch.randn(3, CONFIG.levels, 16)
+    with torch.no_grad():
+        w = fitter.decoder.styles(z, delta)
+        assert torch.allclose(fitter.fast(w), fitter.decoder(z, delta), atol=1e-4)
+
+
+def test_the_face_weighs_more_than_its_background():
+    weights = refine_worker.face_weights(128, ((46, 66), (80, 66)))[0, 0]
+    assert weights.mean() == pytest.approx(1) and weights[76, 63] == pytest.approx(2 * weights[2, 2])
+    assert (refine_worker.face_weights(32, None) == 1).all()
+
+
+def test_cancel_stops_within_a_step_and_the_next_job_runs(refiner, bundle, target):
+    job = refiner.start(bundle, *target, steps=500)
+    waiting = refiner.start(bundle, *target, steps=500)
+    assert job.wait_step(0, 60).step > 0
+    assert waiting.state == "waiting"
+    waiting.cancel()
+    job.cancel()
+    job.cancel()
+    assert job.state == waiting.state == "cancelled" and 0 < job.latest.step < 500
+    after = refiner.start(bundle, *target, steps=3)
+    assert after.wait(20) and after.state == "done"
+    assert job.wait_step(job.latest.step, 5) is None
+    assert not refiner._worker.jobs
+
+
+def test_wait_step_gives_the_latest_or_none_in_time(refiner, bundle, target):
+    job = refiner.start(bundle, *target, steps=6)
+    job.wait(60)
+    assert job.wait_step(-1, 0).step == 6 and job.wait_step(5, 0).step == 6
+    before = time.monotonic()
+    assert job.wait_step(6, 10) is None and time.monotonic() - before < 1
+    idle = refine.Job(refiner, 1, 5)
+    assert idle.wait_step(-1, 0.05) is None and idle.wait(0.05) is False
+
+
+def test_jobs_of_several_threads_all_end(refiner, bundle, target):
+    jobs = []
+
+    def ask():
+        jobs.append(refiner.start(bundle, *target, steps=5))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert all(job.wait(60) and job.state == "done" for job in jobs)
+
+
+def test_a_crash_fails_the_job_and_the_next_starts_a_new_worker(bundle, target):
+    with refine.Refiner() as refiner:
+        job = refiner.start(bundle, *target, steps=500)
+        assert job.wait_step(-1, 60)
+        first = refiner._worker.process
+        first.kill()
+        assert job.wait(10) and job.state == "failed"
+        assert "ended unexpectedly" in job.error and "\n" not in job.error
+        again = refiner.start(bundle, *target, steps=2)
+        assert again.wait(60) and again.state == "done" and refiner._worker.process.pid != first.pid
+
+
+def test_an_unreadable_bundle_is_one_sentence_and_the_worker_lives(refiner, bundle, target, tmp_path):
+    broken = SimpleNamespace(**{**vars(bundle), "path": tmp_path, "digest": "broken"})
+    job = refiner.start(broken, *target, steps=2)
+    assert job.wait(60) and job.state == "failed"
+    assert "config.json" in job.error and "\n" not in job.error
+    good = refiner.start(bundle, *target, steps=2)
+    assert good.wait(60) and good.state == "done"
+
+
+def test_prewarm_returns_at_once_and_the_worker_ends_when_idle_or_closed(bundle):
+    refiner = refine.Refiner(idle_seconds=1)
+    before = time.monotonic()
+    refiner.prewarm(bundle)
+    assert time.monotonic() - before < 1 and refiner.running
+    process = refiner._worker.process
+    assert process.wait(30) is not None and not refiner.running
+    refiner.prewarm()
+    second = refiner._worker.process
+    assert second.pid != process.pid
+    refiner.close()
+    assert second.poll() is not None and not refiner.running
+    refiner.close()
+
+
+def test_the_worker_dies_with_its_parent(bundle):
+    code = (
+        "import sys, time, types, pathlib; from vae.refine import Refiner; r = Refiner();"
+        f"r.prewarm(types.SimpleNamespace(path=pathlib.Path({str(bundle.path)!r}), digest='tiny', levels=4));"
+        "print(r._worker.process.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        stat = Path(f"/proc/{worker}/stat")
+        if not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(worker, 9)
+    pytest.fail("the worker outlived its parent by 10 s")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(images=np.zeros((1, 16, 16, 3), np.uint8)), "align"),
+        (dict(images=np.zeros((1, 32, 32, 3), np.float32)), "uint8"),
+        (dict(images=np.zeros((9, 32, 32, 3), np.uint8), z=np.zeros((9, 8))), "9 photos"),
+        (dict(z=np.full((1, 8), np.nan)), "finite"),
+        (dict(z=np.zeros((2, 8))), "(2, 8)"),
+        (dict(z=np.array([["a"] * 8])), "finite"),
+        (dict(steps=0), "is 0"),
+        (dict(steps=10**6), "1000000"),
+        (dict(steps=2.5), "2.5"),
+    ],
+)
+def test_bad_requests_are_refused_by_a_sentence(bundle, change, words):
+    request = {"images": np.zeros((1, 32, 32, 3), np.uint8), "z": np.zeros((1, 8)), "steps": 2, **change}
+    with pytest.raises(refine.RefineError, match="(?s)" + words.replace("(", r"\(").replace(")", r"\)")):
+        refine.Refiner().start(bundle, **request)
+
+
+def test_a_flat_model_is_refused(bundle):
+    flat = SimpleNamespace(**{**vars(bundle), "levels": 0, "name": "digits-2d"})
+    with pytest.raises(refine.RefineError, match="digits-2d has no style levels"):
+        refine.Refiner().start(flat, np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 8)))
+
+
+def test_too_many_waiting_jobs_are_refused(refiner, bundle, target, monkeypatch):
+    monkeypatch.setattr(refine, "MAX_WAITING", 2)
+    jobs = [refiner.start(bundle, *target, steps=500) for _ in range(2)]
+    with pytest.raises(refine.RefineError, match="try again in a minute"):
+        refiner.start(bundle, *target)
+    [job.cancel() for job in jobs]
+
+
+def test_frames_survive_the_pipe_and_nonsense_is_refused():
+    pipe = io.BytesIO()
+    refine.write_frame(pipe, {"op": "x", "n": 1}, b"abc")
+    refine.write_frame(pipe, {"op": "y"})
+    pipe.seek(0)
+    assert refine.read_frame(pipe) == ({"op": "x", "n": 1}, b"abc")
+    assert refine.read_frame(pipe) == ({"op": "y"}, b"")
+    assert refine.read_frame(pipe) is None
+    assert refine.read_frame(io.BytesIO(pipe.getvalue()[:-3])) is not None
+    assert refine.read_frame(io.BytesIO(pipe.getvalue()[:12])) is None
+    with pytest.raises(ValueError, match="bytes"):
+        refine.read_frame(io.BytesIO(b"\xff" * 64))
+
+
+def test_the_client_does_not_import_torch():
+    code = "import sys, vae.refine, vae.faces, vae.media; sys.exit(any(m in sys.modules for m in ('torch', 'dlib', 'av', 'PIL')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_no_picture_touches_the_disk(bundle, target, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = {file.name for file in bundle.path.iterdir()}
+    with refine.Refiner() as refiner:
+        job = refiner.start(bundle, *target, steps=3)
+        assert job.wait(60) and job.state == "done"
+    assert not list(tmp_path.iterdir()) and {file.name for file in bundle.path.iterdir()} == before
