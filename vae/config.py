@@ -358,8 +358,8 @@ PRESETS: dict[str, Recipe] = {
     "digits-2d": Recipe(
         ModelConfig("conv", 28, 1, 2, width=0.5),
         DataConfig(("digits",)),
-        ObjectiveConfig(beta=0.3),
-        TrainingConfig(steps=3000),
+        ObjectiveConfig(beta=0.8),
+        TrainingConfig(batch_size=64, steps=5000),
         "Two numbers",
         "A code of two numbers, so that the whole latent space is one map.",
     ),

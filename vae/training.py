@@ -209,7 +209,8 @@ class _Control:
         except (OSError, ValueError, AttributeError):
             return "control.json is not a JSON object; write one as a whole"
         self.command = command
-        self.beta, self.target = (-1.0 if v is None else float(v) for v in numbers.values())
+        self.beta = self.beta if numbers["beta"] is None else float(numbers["beta"])
+        self.target = self.target if numbers["kl_target"] is None else float(numbers["kl_target"])
         return None
 
 
@@ -630,6 +631,9 @@ class Trainer:
                 prefix = f"{part}.{name}."
                 kept = {k[len(prefix) :]: v for k, v in checkpoint.optimisers.items() if k.startswith(prefix)}
                 if kept.keys() == {"step", "exp_avg", "exp_avg_sq"}:
+                    # Fused Adam walks through memory: its state has to lie there as the parameter does.
+                    for key in ("exp_avg", "exp_avg_sq"):
+                        kept[key] = torch.empty_like(parameters[name]).copy_(kept[key])
                     state["state"][place] = kept
             optimiser.load_state_dict(state)
         self.step_count, self.seconds = int(checkpoint.state["step"]), float(checkpoint.state["seconds"])

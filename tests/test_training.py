@@ -1,0 +1,604 @@
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vae import training
+from vae.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
+from vae.data import DataError, open_split
+from vae.model import Autoencoder
+from vae.training import Batches, Trainer, TrainingError, TrainingResult, load_checkpoint, train
+
+ROOT = Path(__file__).resolve().parents[1]
+
+VAE = Recipe(
+    ModelConfig("conv", 8, 1, 2, width=0.25),
+    DataConfig(("sklearn-digits",), limit=200),
+    ObjectiveConfig(beta=0.1),
+    TrainingConfig(steps=12, batch_size=16, device="cpu", log_every=2, validate_every=6, validation_images=32, flip=True),
+)
+HELD = VAE.replace(objective={"kl": "target", "kl_target": 4.0, "beta": 0.01})
+PLAIN = VAE.replace(model={"variational": False})
+SHARP = Recipe(
+    ModelConfig("style", 32, 3, 4, width=0.0625, style_size=16),
+    DataConfig(("sklearn-digits",), limit=40),
+    ObjectiveConfig("multiscale", 10.0, "target", 0.01, kl_target=10.0, adversarial=0.5, adversarial_start=0.25, penalty_every=3),
+    TrainingConfig(steps=12, batch_size=4, device="cpu", log_every=2, validate_every=6, validation_images=8, adam_beta1=0.0),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def start(folder: Path, recipe: Recipe = VAE, resume: bool = False, **changes: Any) -> TrainingResult:
+    recipe = recipe.replace(training=changes)
+    return train(folder, recipe.model, recipe.data, recipe.objective, recipe.training, resume)
+
+
+def lines(folder: Path, kind: str = "train") -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if line["kind"] == kind]
+
+
+def timeless(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_s")} for line in found]
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Run an action right after a step."""
+    original = Trainer.step
+
+    def wrapped(self: Trainer, batch: Any) -> None:
+        original(self, batch)
+        if self.step_count == step:
+            action()
+
+    monkeypatch.setattr(Trainer, "step", wrapped)
+
+
+def steer(folder: Path, **values: Any) -> None:
+    (folder / "control.new").write_text(json.dumps(values))
+    os.replace(folder / "control.new", folder / "control.json")
+
+
+# ---------------------------------------------------------------- a run
+
+
+def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
+    result = start(tmp_path / "run")
+    run = tmp_path / "run"
+    assert (result.reason, result.step, result.images) == ("finished", 12, 192)
+    written = json.loads((run / "config.json").read_text())
+    assert written.pop("format") == 1 and Recipe.from_dict(written) == VAE
+    train_lines = lines(run)
+    assert [line["step"] for line in train_lines] == [2, 4, 6, 8, 10, 12]
+    keys = {"images", "images_per_s", "epoch", "learning_rate", "reconstruction", "kl", "beta", "loss", "gradient_norm", "seconds"}
+    assert keys <= train_lines[0].keys() and train_lines[0]["beta"] == pytest.approx(0.1)
+    checks = lines(run, "validation")
+    assert [line["step"] for line in checks] == [6, 12]
+    assert len(checks[0]["kl_per_dimension"]) == 2 and math.fsum(checks[0]["kl_per_dimension"]) == pytest.approx(checks[0]["kl"])
+    assert checks[1]["loss"] == pytest.approx(checks[1]["reconstruction"] + 0.1 * checks[1]["kl"])
+    assert checks[1]["psnr"] == result.metrics["psnr"] > 3
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+    assert json.loads((run / "done").read_text())["step"] == 12
+    assert sorted(p.name for p in (run / "sheets").iterdir()) == sorted(
+        f"{step:08d}-{name}.png" for step in (6, 12) for name in ("reconstructions", "samples", "traversal")
+    )
+    with Image.open(run / "sheets" / "00000012-traversal.png") as sheet:
+        assert sheet.size == (128, 128)  # a latent of two is shown as a map of 16 x 16
+    assert not [p for p in run.iterdir() if p.name.startswith(".")]
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    result = start(tmp_path / "run", VAE.replace(data={"limit": 0}), steps=150, batch_size=64, log_every=10, flip=False)
+    found = lines(tmp_path / "run")
+    assert found[-1]["reconstruction"] < 0.75 * found[0]["reconstruction"]
+    assert result.metrics["psnr"] > 10.5 and result.metrics["active"] == 2
+
+
+def test_kl_is_held_at_its_target(tmp_path: Path) -> None:
+    recipe = HELD.replace(data={"limit": 500}, objective={"kl_gain": 0.05, "kl_target": 4.0, "beta": 0.3})
+    start(tmp_path / "run", recipe, steps=300, batch_size=32, log_every=100, validate_every=0)
+    assert lines(tmp_path / "run")[-1]["kl"] == pytest.approx(4.0, rel=0.1)
+    loose = recipe.replace(objective={"kl": "fixed"})
+    start(tmp_path / "loose", loose, steps=300, batch_size=32, log_every=100, validate_every=0)
+    assert lines(tmp_path / "loose")[-1]["kl"] != pytest.approx(4.0, rel=0.2)
+
+
+def test_autoencoder_run(tmp_path: Path) -> None:
+    result = start(tmp_path / "run", PLAIN)
+    assert "kl" not in result.metrics and "kl" not in lines(tmp_path / "run")[0]
+    assert not (tmp_path / "run" / "control.json").exists()
+
+
+def test_the_discriminator_joins_in(tmp_path: Path) -> None:
+    result = start(tmp_path / "run", SHARP)
+    found = lines(tmp_path / "run")
+    assert "discriminator" not in found[0] and {"discriminator", "adversarial", "feature"} <= found[-1].keys()
+    assert any("penalty" in line for line in found)
+    assert result.reason == "finished" and math.isfinite(result.metrics["psnr"])
+    assert any(name.startswith("critic.") for name in load_checkpoint(tmp_path / "run").objective)
+
+
+@pytest.mark.parametrize(("limit", "value", "steps"), [("images", 70, 5), ("steps", 3, 3)])
+def test_limits(limit: str, value: int, steps: int, tmp_path: Path) -> None:
+    assert start(tmp_path / "run", **{"steps": 0, limit: value}).step == steps
+
+
+def test_limit_in_minutes(tmp_path: Path) -> None:
+    result = start(tmp_path / "run", steps=0, minutes=0.02, sheets=False)
+    assert 1.2 <= result.seconds < 4 and result.step > 3
+
+
+def test_learning_rate_falls_over_the_last_share(tmp_path: Path) -> None:
+    start(tmp_path / "run", steps=10, decay=0.5, log_every=1)
+    rates = [line["learning_rate"] for line in lines(tmp_path / "run")]
+    assert rates == pytest.approx([1e-3] * 6 + [8e-4, 6e-4, 4e-4, 2e-4])
+
+
+def test_encoder_alone(tmp_path: Path) -> None:
+    start(tmp_path / "a")
+    start(tmp_path / "b", part="encoder", start_from=str(tmp_path / "a"), sheets=False)
+    a, b = load_checkpoint(tmp_path / "a").ema, load_checkpoint(tmp_path / "b").model
+    assert all(torch.equal(a[k], b[k]) for k in a if k.startswith("decoder."))
+    assert not any(torch.equal(a[k], b[k]) for k in a if k.startswith("encoder."))
+
+
+def test_start_from_wants_the_same_model(tmp_path: Path) -> None:
+    start(tmp_path / "a")
+    with pytest.raises(TrainingError, match="weights of a do not fit this model"):
+        start(tmp_path / "b", VAE.replace(model={"latent_size": 3}), start_from=str(tmp_path / "a"))
+
+
+def test_clipping_limits_the_step() -> None:
+    recipe = VAE.replace(training={"clip": 1e-3})
+    trainer = Trainer(recipe, *open_split(recipe.data, 8, 1))
+    trainer.step(trainer.batches.at(0))
+    gradients = [p.grad for p in trainer.parameters.values()]
+    assert torch.nn.utils.get_total_norm(gradients).item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("recipe", [VAE, SHARP], ids=["vae", "sharp"])
+def test_the_fast_optimiser_is_adam(recipe: Recipe) -> None:
+    recipe = recipe.replace(training={"adam_beta2": 0.9})
+    sets = open_split(recipe.data, recipe.model.image_size, recipe.model.channels)
+    fast, plain = Trainer(recipe, *sets), Trainer(recipe, *sets)
+    betas = (recipe.training.adam_beta1, 0.9)
+    plain.optimiser = torch.optim.Adam(plain.parameters.values(), betas=betas, fused=False, foreach=False)
+    for step in range(3):
+        for trainer in (fast, plain):
+            trainer.step(trainer.batches.at(step))
+    for a, b in zip(fast.parameters.values(), plain.parameters.values()):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_moving_average_has_its_half_life() -> None:
+    recipe = VAE.replace(training={"ema_images": 16, "learning_rate": 1e-9})
+    trainer = Trainer(recipe, *open_split(recipe.data, 8, 1))
+    trainer.step_count = 1000
+    with torch.no_grad():
+        for parameter in trainer.ema.parameters():
+            parameter.fill_(1.0)
+        for parameter in trainer.model.parameters():
+            parameter.fill_(0.0)
+    trainer._average_weights()
+    assert next(trainer.ema.parameters()).flatten()[0].item() == pytest.approx(0.5)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_every_epoch_shows_every_picture_once() -> None:
+    train_set, _ = open_split(VAE.data, 8, 1)  # 180 pictures
+    batches = Batches(train_set, VAE.model, VAE.training)
+    order = np.concatenate([batches.indices(step) for step in range(45)])  # 720 = 4 epochs
+    for epoch in order.reshape(4, 180):
+        assert sorted(epoch) == list(range(180))
+    assert (order[:180] != order[180:360]).any()
+    assert (Batches(train_set, VAE.model, VAE.training).indices(40) == batches.indices(40)).all()
+
+
+@pytest.mark.parametrize("recipe", [VAE, SHARP], ids=["vae", "sharp"])
+def test_processes_share_one_batch(recipe: Recipe) -> None:
+    train_set, _ = open_split(recipe.data, recipe.model.image_size, recipe.model.channels)
+    make = lambda rank, world: Batches(train_set, recipe.model, recipe.training, rank, world, recipe is SHARP)  # noqa: E731
+    whole, halves = make(0, 1).at(3), [make(rank, 2).at(3) for rank in (0, 1)]
+    assert torch.equal(whole.images, torch.cat([h.images for h in halves]))
+    for key, value in vars(whole.draws).items():
+        if value is not None:
+            assert torch.equal(value, torch.cat([getattr(h.draws, key) for h in halves])), key
+
+
+def test_a_thread_prepares_the_same_batches() -> None:
+    train_set, _ = open_split(VAE.data, 8, 1)
+    batches = Batches(train_set, VAE.model, VAE.training)
+    ahead = batches.run(5, 3)
+    for step in range(5, 9):
+        assert torch.equal(next(ahead).draws.eps, batches.at(step).draws.eps)
+    ahead.close()
+
+
+def test_an_error_while_reading_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    train_set, _ = open_split(VAE.data, 8, 1)
+    batches = Batches(train_set, VAE.model, VAE.training)
+    monkeypatch.setattr(train_set, "images", lambda rows: (_ for _ in ()).throw(DataError("gone")))
+    with pytest.raises(DataError, match="gone"):
+        next(batches.run(0, 2))
+
+
+def test_pixels_and_back() -> None:
+    images = torch.randint(0, 256, (2, 5, 5, 3), dtype=torch.uint8)
+    pixels = training.to_pixels(images)
+    assert pixels.shape == (2, 3, 5, 5) and -1 <= pixels.min() and pixels.max() <= 1
+    assert (training.to_images(pixels) == images.numpy()).all()
+
+
+def test_training_from_a_streamed_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(20):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)).save(folder / f"{i}.png")
+    results = []
+    for memory in (0, 100):
+        recipe = VAE.replace(data={"sources": [str(folder)], "memory_mb": memory})
+        results.append(start(tmp_path / str(memory), recipe).metrics)
+    assert results[0] == results[1]
+
+
+def test_one_picture_is_enough(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (30, 20), "red").save(folder / "a.png")
+    result = start(tmp_path / "run", VAE.replace(data={"sources": [str(folder)], "limit": 0}))
+    assert result.reason == "finished"
+
+
+# ---------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize("recipe", [VAE, HELD, PLAIN, SHARP], ids=["vae", "held", "plain", "sharp"])
+def test_resumed_equals_uninterrupted(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "whole", recipe)
+    interrupt_at(7, monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert start(tmp_path / "cut", recipe).reason == "interrupted"
+    assert not (tmp_path / "cut" / "done").exists()
+    monkeypatch.undo()
+    assert start(tmp_path / "cut", recipe, resume=True).reason == "finished"
+    whole, cut = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "cut")
+    for part in ("model", "ema", "objective", "optimisers"):
+        a, b = getattr(whole, part), getattr(cut, part)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[k].nan_to_num(7), b[k].nan_to_num(7)) for k in a), part
+    assert timeless(lines(tmp_path / "whole", "validation")) == timeless(lines(tmp_path / "cut", "validation"))
+    # The line of the interval that was cut holds the mean of its second half alone.
+    a, b = timeless(lines(tmp_path / "whole")), timeless(lines(tmp_path / "cut"))
+    assert [x for x in a if x["step"] != 8] == [x for x in b if x["step"] != 8]
+
+
+def test_killed_run_repeats_what_its_checkpoint_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    start(tmp_path / "whole")
+    interrupt_at(9, monkeypatch, die)
+    with pytest.raises(Killed):
+        start(tmp_path / "cut")  # its only checkpoint is that of step 0
+    monkeypatch.undo()
+    with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "train", "step": 1')  # half a line
+    assert load_checkpoint(tmp_path / "cut").state["step"] == 0
+    start(tmp_path / "cut", resume=True)
+    for kind in ("train", "validation"):
+        assert timeless(lines(tmp_path / "whole", kind)) == timeless(lines(tmp_path / "cut", kind))
+
+
+def test_resume_before_the_first_checkpoint_starts_anew(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    assert start(tmp_path / "run", resume=True).step == 12
+
+
+def test_a_finished_run_goes_on_with_a_larger_limit(tmp_path: Path) -> None:
+    start(tmp_path / "run")
+    result = start(tmp_path / "run", resume=True, steps=20)
+    assert (result.step, result.reason) == (20, "finished")
+
+
+def test_resume_is_refused_where_it_cannot_be_exact(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no run to resume"):
+        start(tmp_path / "run", resume=True)
+    start(tmp_path / "run")
+    with pytest.raises(TrainingError, match="already holds a run; resume it"):
+        start(tmp_path / "run")
+    with pytest.raises(TrainingError, match="training batch_size is 8, but the run began with 16"):
+        start(tmp_path / "run", resume=True, batch_size=8)
+    with pytest.raises(TrainingError, match="objective beta is 0.5, but the run began with 0.1"):
+        start(tmp_path / "run", VAE.replace(objective={"beta": 0.5}), resume=True)
+
+
+def test_damaged_checkpoints_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    start(tmp_path / "run")
+    path = tmp_path / "run" / training.CHECKPOINT
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(TrainingError, match="cannot be read"):
+        load_checkpoint(tmp_path / "run")
+    with pytest.raises(TrainingError, match="holds no checkpoint"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_checkpoint_gives_a_working_model(tmp_path: Path) -> None:
+    start(tmp_path / "run")
+    checkpoint = load_checkpoint(tmp_path / "run")
+    model = Autoencoder(checkpoint.recipe.model)
+    model.load_state_dict(checkpoint.ema)
+    assert checkpoint.recipe == VAE and checkpoint.state["data"]["train"] == 180
+    assert not all(torch.equal(checkpoint.ema[k], checkpoint.model[k]) for k in checkpoint.ema)
+    recipe = VAE.replace(training={"ema_images": 0})
+    start(tmp_path / "raw", recipe)
+    raw = load_checkpoint(tmp_path / "raw")
+    assert all(torch.equal(raw.ema[k], raw.model[k]) for k in raw.model)
+
+
+# ---------------------------------------------------------------- guards
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_the_run(poison: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = training.Objective.forward
+    seen = []
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        terms = original(self, *args, **kwargs)
+        seen.append(1)
+        terms.total = terms.total * (poison if len(seen) == 7 else 1.0)
+        return terms
+
+    monkeypatch.setattr(training.Objective, "forward", forward)
+    with pytest.raises(TrainingError, match="infinite or not a number at step 7; .*learning rate below 0.001"):
+        start(tmp_path / "run", checkpoint_seconds=0)
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "failed" and "step 7" in status["message"]
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert all(torch.isfinite(v).all() for v in checkpoint.model.values())
+    assert not (tmp_path / "run" / "done").exists()
+    assert checkpoint.state["step"] <= 6
+
+
+def test_a_gradient_that_is_no_number_is_caught_before_the_step() -> None:
+    trainer = Trainer(VAE, *open_split(VAE.data, 8, 1))
+    before = [p.clone() for p in trainer.model.parameters()]
+    next(iter(trainer.parameters.values())).register_hook(lambda g: g * math.nan)
+    with pytest.raises(TrainingError, match="not a number"):
+        trainer.step(trainer.batches.at(0))
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters()))
+
+
+def test_divergence_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="not a number|infinite"):
+        start(tmp_path / "run", steps=2000, learning_rate=1.0, decay=0.0, validate_every=0, log_every=1000)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory ran out at batch_size 16; .* go on with 8"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; the last checkpoint is kept"),
+    ],
+)
+def test_machine_limits_become_sentences(
+    error: Exception, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    interrupt_at(5, monkeypatch, fail)
+    with pytest.raises(TrainingError, match=sentence):
+        start(tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run").state["step"] == 0
+
+
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / training.CHECKPOINT
+    training.save_checkpoint(path, {"a": torch.ones(3)}, {"n": 1})
+    old = path.read_bytes()
+
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training.os, "fsync", fail)
+    with pytest.raises(OSError):
+        training.save_checkpoint(path, {"a": torch.zeros(3)}, {"n": 2})
+    assert path.read_bytes() == old and os.listdir(tmp_path) == [path.name]
+
+
+def test_refusals_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="'conv' model has no discriminator"):
+        start(tmp_path / "a", VAE.replace(objective={"adversarial": 0.5}))
+    with pytest.raises(DataError, match="no data set"):
+        start(tmp_path / "b", VAE.replace(data={"sources": ["nowhere"]}))
+    assert "no data set" in json.loads((tmp_path / "b" / "status.json").read_text())["message"]
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainingError, match="'cuda', which this machine does not have; use 'auto' or 'cpu'"):
+            start(tmp_path / "c", device="cuda")
+
+
+# ---------------------------------------------------------------- steering
+
+
+def in_background(folder: Path, **changes: Any) -> tuple[threading.Thread, list[Any]]:
+    answers: list[Any] = []
+
+    def work() -> None:
+        try:
+            answers.append(start(folder, **changes))
+        except BaseException as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, answers
+
+
+def wait_for(check: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_pause_steer_and_stop(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    thread, answers = in_background(run, steps=10**7, validate_every=0, log_every=5)
+    state = lambda: json.loads((run / "status.json").read_text())["state"]  # noqa: E731
+    wait_for(lambda: (run / "metrics.jsonl").exists() and bool(lines(run)))
+    steer(run, command="pause", beta=0.025)
+    wait_for(lambda: state() == "paused")
+    step = json.loads((run / "status.json").read_text())["step"]
+    assert load_checkpoint(run).state["step"] == step
+    time.sleep(0.5)
+    assert json.loads((run / "status.json").read_text())["step"] == step
+    steer(run, command="run", beta=0.025)
+    wait_for(lambda: state() == "running" and lines(run)[-1]["step"] > step + 10)
+    assert lines(run)[-1]["beta"] == pytest.approx(0.025)
+    steer(run, command="faster")
+    wait_for(lambda: any(e["event"] == "refused" and "'faster'" in e["detail"] for e in lines(run, "event")))
+    steer(run, command="stop")
+    thread.join(20)
+    assert answers[0].reason == "stopped" and (run / "done").exists()
+    events = [e["event"] for e in lines(run, "event")]
+    assert events[0] == "started" and sorted(events[1:]) == ["paused", "refused", "resumed", "steered"]
+    assert lines(run, "validation")[-1]["step"] == answers[0].step == load_checkpoint(run).state["step"]
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"beta": "much"}', '{"beta": NaN}', '{"kl_target": 0}', '{"beta": -1}', '{"beta": true}'])
+def test_bad_orders_are_refused(text: str, tmp_path: Path) -> None:
+    control = training._Control(tmp_path / "control.json")
+    assert control.poll() is None
+    control._next = 0.0
+    control.path.write_text(text)
+    assert control.poll().startswith("control.json")
+    assert (control.command, control.beta, control.target) == ("run", -1.0, -1.0)
+
+
+def test_signals_end_a_process_cleanly(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch; torch.set_num_threads(1); sys.path.insert(0, sys.argv[1]);"
+        "from tests.test_training import start; from pathlib import Path;"
+        "print(start(Path(sys.argv[2]), steps=10**7, validate_every=0).reason)"
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        run = tmp_path / str(int(number))
+        process = subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(run)], stdout=subprocess.PIPE, text=True)
+        try:
+            wait_for(lambda: (run / "metrics.jsonl").exists() and len(lines(run)) > 2, 60)
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == 0 and out.strip() == "interrupted"
+        assert load_checkpoint(run).state["step"] >= lines(run)[-1]["step"]
+        assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
+
+
+# ---------------------------------------------------------------- several processes
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, torch\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from tests.test_training import HELD, SHARP, start\n"
+        f"start(Path({str(tmp_path)!r}) / 'two', HELD)\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    start(tmp_path / "one", HELD)
+    one, two = load_checkpoint(tmp_path / "one"), load_checkpoint(tmp_path / "two")
+    for name, tensor in one.model.items():
+        assert torch.allclose(tensor, two.model[name], atol=2e-5), name
+    assert torch.allclose(one.objective["beta.log_beta"], two.objective["beta.log_beta"], atol=1e-6)
+    a, b = timeless(lines(tmp_path / "one")), timeless(lines(tmp_path / "two"))
+    assert len(a) == len(b) == 6
+    for x, y in zip(a, b):
+        assert x.keys() == y.keys()
+        assert all(x[k] == pytest.approx(y[k], rel=1e-3) for k in x if k != "kind")
+
+
+def test_batches_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = training._World("cpu")
+    world.size = 3
+    with pytest.raises(TrainingError, match="batch_size is 16, which 3 processes cannot share; use a multiple of 3"):
+        Trainer(VAE, *open_split(VAE.data, 8, 1), world)
+
+
+# ---------------------------------------------------------------- command line
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    training.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_options_become_a_recipe() -> None:
+    recipe = training.recipe_from(
+        parse("--preset", "sharp", "--data", "a.zip", "--data", "b.zip", "--under", "train", "--size", "32", "--latent", "16",
+              "--kl-target", "50", "--images", "5000", "--box", "1", "2", "30", "31", "--set", "objective.adversarial=0",
+              "--set", "training.ema_images=500", "--set", "objective.reconstruction=l1")
+    )
+    assert recipe.data.sources == ("a.zip", "b.zip") and recipe.data.box == (1, 2, 30, 31) and recipe.data.under == "train"
+    assert (recipe.model.image_size, recipe.model.latent_size) == (32, 16)
+    assert (recipe.objective.kl_target, recipe.objective.adversarial, recipe.objective.reconstruction) == (50.0, 0.0, "l1")
+    assert (recipe.training.images, recipe.training.minutes, recipe.training.ema_images) == (5000, 0.0, 500)
+    with pytest.raises(ConfigError, match="--set is 'beta=1'; write PART.KEY=VALUE"):
+        training.recipe_from(parse("--set", "beta=1"))
+    with pytest.raises(ConfigError, match="no setting 'betas'"):
+        training.recipe_from(parse("--set", "objective.betas=1"))
+
+
+def test_command_trains_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--preset", "vae", "--data", "sklearn-digits", "--size", "8", "--steps", "3", "--batch", "8", "--device", "cpu",
+             "--out", str(tmp_path / "run"), "--set", "data.limit=60", "--set", "model.width=0.25"]
+    assert training.run(parse(*words)) == 0
+    assert "finished after 3 steps, 24 images" in capsys.readouterr().out
+    assert training.run(parse("--resume", "--out", str(tmp_path / "run"), "--steps", "5")) == 0
+    assert "finished after 5 steps" in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "run").recipe.data.limit == 60
+
+
+def test_command_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import types
+
+    calls = []
+    monkeypatch.setitem(sys.modules, "vae.export", types.SimpleNamespace(export_checkpoint=lambda *a: calls.append(a) or a[1]))
+    monkeypatch.setenv("VAE_HOME", str(tmp_path / "home"))
+    words = ["--data", "sklearn-digits", "--size", "8", "--steps", "1", "--batch", "8", "--device", "cpu", "--set", "data.limit=60"]
+    assert training.run(parse(*words, "--out", str(tmp_path / "run"), "--export", "mine")) == 0
+    assert calls == [(tmp_path / "run", tmp_path / "home" / "models" / "mine")]
