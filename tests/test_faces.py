@@ -127,7 +127,8 @@ def test_a_cat_is_no_face(name):
 def test_small_faces_are_found_and_tiny_ones_refused(photo):
     for side in (40, 25):
         left, top, right, bottom = 165, 60, 285, 180
-        small = np.asarray(Image.fromarray(photo[top:bottom, left:right]).resize((side, side), Image.Resampling.LANCZOS))
+        part = Image.fromarray(photo[top:bottom, left:right])
+        small = np.asarray(part.resize((side, side), Image.Resampling.LANCZOS))
         found = faces.find_faces(small)
         if found:
             assert faces.align(small, found[0].eyes).shape == (128, 128, 3)
@@ -299,7 +300,8 @@ def test_transparency_is_laid_over_white():
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_of_an_animation_the_first_frame_counts(kind):
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime", "blue")]
-    movie = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {}))
+    exact = {"lossless": True} if kind == "WEBP" else {}
+    movie = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **exact)
     assert (faces.read_image(movie) == (255, 0, 0)).all()
 
 
@@ -318,7 +320,8 @@ def bomb(width, height) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def test_files_that_are_no_usable_picture_are_refused_by_a_sentence(photo):
@@ -355,6 +358,7 @@ def test_a_bomb_is_refused_before_it_is_decoded():
 
 
 def test_arrays_that_are_no_picture_are_refused():
-    for array in (np.zeros((5, 5, 3)), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3), np.uint8), np.zeros(5, np.uint8)):
+    shapes = ((5, 5, 4), (0, 5, 3), (5,))
+    for array in (np.zeros((5, 5, 3)), *(np.zeros(shape, np.uint8) for shape in shapes)):
         with pytest.raises(faces.ImageError, match="uint8"):
             faces.find_faces(array)

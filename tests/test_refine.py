@@ -19,8 +19,8 @@ import torch
 
 from vae import refine, refine_worker
 from vae.config import ModelConfig
-from vae.graph import style_decoder
-from vae.model import StyleDecoder
+from vae.graph import style_decoder, style_encoder
+from vae.model import Autoencoder, StyleDecoder
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ModelConfig(architecture="style", image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16)
@@ -30,15 +30,19 @@ CONFIG = ModelConfig(architecture="style", image_size=32, channels=3, latent_siz
 def bundle(tmp_path_factory):
     """What a Refiner needs of a bundle, with a decoder of random weights."""
     torch.manual_seed(0)
-    decoder = StyleDecoder(CONFIG)
-    weights = {f"decoder.{k}": v.detach().numpy() for k, v in decoder.state_dict().items()}
+    weights = {k: v.numpy() for k, v in Autoencoder(CONFIG).state_dict().items()}
     path = tmp_path_factory.mktemp("tiny")
     onnx.save(style_decoder(CONFIG, weights), path / "decoder.onnx")
+    onnx.save(style_encoder(CONFIG, weights), path / "encoder.onnx")
     (path / "config.json").write_text(json.dumps({"model": CONFIG.to_dict(), "eyes": [[11, 16], [20, 16]]}))
     half = {k: torch.from_numpy(v.astype(np.float16).astype(np.float32)) for k, v in weights.items()}
-    return SimpleNamespace(
-        path=path, digest="tiny", name="tiny", levels=CONFIG.levels, image_size=32, channels=3, latent_size=8, weights=half
-    )
+    sizes = {"levels": CONFIG.levels, "image_size": 32, "channels": 3, "latent_size": 8}
+    return SimpleNamespace(path=path, digest="tiny", name="tiny", weights=half, **sizes)
+
+
+def decoder_state(bundle):
+    prefix = "decoder."
+    return {k.removeprefix(prefix): v for k, v in bundle.weights.items() if k.startswith(prefix)}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def target(bundle):
     z = torch.randn(2, 8, generator=generator)
     delta = 0.5 * torch.randn(2, CONFIG.levels, 16, generator=generator)
     decoder = StyleDecoder(CONFIG)
-    decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in bundle.weights.items()})
+    decoder.load_state_dict(decoder_state(bundle))
     with torch.no_grad():
         image = decoder(z, delta).tanh()
     crops = ((image + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
@@ -76,7 +80,7 @@ def test_psnr_told_is_that_of_the_decoder(refiner, bundle, target):
     job = refiner.start(bundle, *target, steps=10)
     job.wait(60)
     decoder = StyleDecoder(CONFIG)
-    decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in bundle.weights.items()})
+    decoder.load_state_dict(decoder_state(bundle))
     x = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1
     for step in (job.steps[0], job.latest):
         with torch.no_grad():
@@ -252,7 +256,8 @@ def test_frames_survive_the_pipe_and_nonsense_is_refused():
 
 
 def test_the_client_does_not_import_torch():
-    code = "import sys, vae.refine, vae.faces, vae.media; sys.exit(any(m in sys.modules for m in ('torch', 'dlib', 'av', 'PIL')))"
+    heavy = "('torch', 'dlib', 'av', 'PIL')"
+    code = f"import sys, vae.refine, vae.faces, vae.media; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

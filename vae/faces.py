@@ -116,7 +116,7 @@ def read_image(data: bytes) -> np.ndarray:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"This picture has over 100 megapixels; use one of at most {MAX_PIXELS // 10**6}.") from None
     except Exception:  # Pillow's parsers raise many kinds on damaged files
-        raise ImageError(f"This {_spoken(kind)} file is damaged and cannot be read; save it again or use another.") from None
+        raise ImageError(f"This {_spoken(kind)} file is damaged and cannot be read; save it anew.") from None
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise ImageError(
@@ -124,7 +124,7 @@ def read_image(data: bytes) -> np.ndarray:
             f"use one of at most {MAX_PIXELS // 10**6}."
         )
     if min(width, height) < MIN_SIDE:
-        raise ImageError(f"This picture has only {width} x {height} pixels; use one of at least {MIN_SIDE} x {MIN_SIDE}.")
+        raise ImageError(f"This picture has only {width} x {height} px; use one of at least {MIN_SIDE} x {MIN_SIDE}.")
     try:
         picture.seek(0)
         picture.load()
@@ -223,7 +223,8 @@ def _search(grey: PILImage.Image, side: int, angle: float, threshold: float) -> 
     height, width = room.shape
     centre = complex(width - 1, height - 1) / 2
     if angle:
-        turned = Image.fromarray(room).rotate(-angle, Image.Resampling.BILINEAR, expand=True, fillcolor=int(room.mean()))
+        fill = int(room.mean())
+        turned = Image.fromarray(room).rotate(-angle, Image.Resampling.BILINEAR, expand=True, fillcolor=fill)
         room = np.asarray(turned)
     turn = complex(math.cos(math.radians(angle)), math.sin(math.radians(angle)))
     new_centre = complex(room.shape[1] - 1, room.shape[0] - 1) / 2
@@ -241,7 +242,7 @@ def _search(grey: PILImage.Image, side: int, angle: float, threshold: float) -> 
 
 
 def _settle(grey: np.ndarray, left: complex, right: complex) -> tuple[float, complex, complex] | None:
-    """Read the eye corners again in an upright frame of fixed size -> score there and eyes, or None if no face is there.
+    """Read the eye corners again in an upright frame of fixed size -> score there and eyes, or None without a face.
 
     So eyes hardly depend on a photo's size and turn. dlib gives whole pixels, and its answer depends on the box it
     starts from: both errors shrink in the median over several boxes.
@@ -264,7 +265,12 @@ def _settle(grey: np.ndarray, left: complex, right: complex) -> tuple[float, com
         inverse = _invert(matrix)
         left, right = _move(inverse, first), _move(inverse, second)
     seen = _detect(_warp(grey, align_matrix(_pair(left, right), _FRAME_EYES), _FRAME), -0.5)
-    scores = [s for s, b in seen if abs(b.center().x - x) < 40 and abs(b.center().y - y) < 45 and 0.6 < b.width() / side < 1.6]
+
+    def fits(box: Any) -> bool:
+        centre = box.center()
+        return abs(centre.x - x) < 40 and abs(centre.y - y) < 45 and 0.6 < box.width() / side < 1.6
+
+    scores = [score for score, box in seen if fits(box)]
     return (max(scores), left, right) if scores else None
 
 
@@ -334,8 +340,8 @@ def find_face(image: np.ndarray, index: int = 0) -> Face:
     height, width = np.shape(image)[:2]
     if not faces:
         raise FaceError(
-            f"No face was found in this picture of {width} x {height} px; use a photo that shows a face from the front, "
-            "or put the two eye marks on it by hand."
+            f"No face was found in this picture of {width} x {height} px; use a photo that shows a face from the "
+            "front, or put the two eye marks on it by hand."
         )
     if not 0 <= index < len(faces):
         raise FaceError(f"There is no face number {index + 1} in this picture; choose one of the {len(faces)} found.")
@@ -355,11 +361,12 @@ def check_face(face: Face) -> Face:
 def remark(faces: Sequence[Face]) -> str | None:
     """A sentence where the user should know or choose something about the faces found, else None."""
     if not faces:
-        return "No face was found; put the two eye marks on the face by hand, or use a photo that shows it from the front."
+        return "No face was found; put the two eye marks on it by hand, or use a photo from the front."
     if len(faces) > 1:
         return f"{len(faces)} faces were found; the largest is used unless you choose another."
     if faces[0].eye_distance < 24:
-        return f"This face is small (its eyes are {faces[0].eye_distance:.0f} px apart), so its crop is blurred; try a larger photo."
+        distance = f"{faces[0].eye_distance:.0f} px"
+        return f"This face is small (its eyes are {distance} apart), so its crop is blurred; try a larger photo."
     return None
 
 
@@ -368,8 +375,10 @@ def remark(faces: Sequence[Face]) -> str | None:
 
 def _checked(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
-        raise ImageError(f"A picture must be uint8 (h, w, 3), not {image.dtype} {image.shape}; read it with read_image.")
+    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not shaped or 0 in image.shape:
+        found = f"{image.dtype} {image.shape}"
+        raise ImageError(f"A picture must be uint8 (h, w, 3), not {found}; read it with read_image.")
     return image
 
 
@@ -449,7 +458,8 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     picture = Image.fromarray(np.ascontiguousarray(region))
     fine = 2 * scale  # the warp itself is bicubic without a filter: do it at twice the crop's resolution
     if fine < 1:
-        resized = picture.resize((max(1, round(picture.width * fine)), max(1, round(picture.height * fine))), Image.Resampling.LANCZOS)
+        sides = max(1, round(picture.width * fine)), max(1, round(picture.height * fine))
+        resized = picture.resize(sides, Image.Resampling.LANCZOS)
         stretch = np.diag([picture.width / resized.width, picture.height / resized.height, 1.0])
         stretch[:2, 2] = 0.5 * stretch[[0, 1], [0, 1]] - 0.5
         matrix, picture = matrix @ stretch, resized
@@ -530,7 +540,9 @@ def _blur(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.einsum("ij,jkc,lk->ilc", band, values, band, optimize=True)
 
 
-def detail(photo: np.ndarray, reconstruction: np.ndarray, amount: float = 1.0, image: np.ndarray | None = None) -> np.ndarray:
+def detail(
+    photo: np.ndarray, reconstruction: np.ndarray, amount: float = 1.0, image: np.ndarray | None = None
+) -> np.ndarray:
     """Add back what the model cannot say: image + amount * (photo - reconstruction) -> uint8, as large as photo.
 
     photo: aligned crop (s, s, 3); reconstruction and image (by default the reconstruction): crops of that or another
@@ -553,7 +565,7 @@ def _square(image: np.ndarray, name: str) -> np.ndarray:
 
 
 def feather_mask(size: int, feather: float = 0.16) -> np.ndarray:
-    """Weights (size, size) in 0..1: 1 inside, falling smoothly to 0 at a rounded square's edge over `feather` of the side."""
+    """Weights (size, size): 1 inside, falling smoothly to 0 at a rounded square's edge over `feather` of the side."""
     if not 0 < feather <= 0.5:
         raise FaceError(f"The feather is {feather}; use a fraction of the crop's side above 0 and up to 0.5.")
     line = np.abs((np.arange(size) + 0.5) / size * 2 - 1)
@@ -590,7 +602,8 @@ def paste_back(
     size = crop.shape[0]
     mask = feather_mask(size, feather) if mask is None else np.asarray(mask, dtype=float)
     if mask.shape != (size, size) or not ((mask >= 0) & (mask <= 1)).all():
-        raise FaceError(f"The mask must be ({size}, {size}) numbers from 0 to 1, not {mask.shape}; make it as large as the crop.")
+        wanted = f"({size}, {size}) numbers from 0 to 1"
+        raise FaceError(f"The mask must be {wanted}, not {mask.shape}; make it as large as the crop.")
     face = crop.astype(float)
     if match:
         face += match * _seam(_warp(photo, matrix, size), crop, mask)

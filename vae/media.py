@@ -44,7 +44,7 @@ def _film(frames: Iterable[np.ndarray], fps: float) -> list[np.ndarray]:
     if not film:
         raise MediaError("The film has no frames; ask for at least one.")
     if len(film) > MAX_FRAMES:
-        raise MediaError(f"The film has {len(film)} frames; use at most {MAX_FRAMES}, so fewer seconds or a lower rate.")
+        raise MediaError(f"The film has {len(film)} frames; use at most {MAX_FRAMES}: fewer seconds or a lower rate.")
     shape = film[0].shape
     odd = next((frame.shape for frame in film if frame.shape != shape), None)
     if odd is not None:
@@ -145,9 +145,8 @@ def gif(frames: Iterable[np.ndarray], fps: float = 20, progress: Progress | None
             progress((i + 1) / len(film))
     buffer = io.BytesIO()
     hundredths = max(2, round(100 / fps))
-    pictures[0].save(
-        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=10 * hundredths, loop=0, optimize=False, disposal=1
-    )
+    timing = {"duration": 10 * hundredths, "loop": 0}
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], optimize=False, disposal=1, **timing)
     return buffer.getvalue()
 
 
@@ -182,7 +181,7 @@ def mp4(
 ) -> bytes:
     """An MP4 that every browser plays: H.264, yuv420p, index first.
 
-    size: longer side of the film in pixels (frames are enlarged or reduced to it); sides are rounded up to even numbers.
+    size: longer side of the film in px, to which frames are enlarged or reduced; sides are rounded up to even numbers.
     """
     from fractions import Fraction
 
@@ -203,7 +202,8 @@ def mp4(
         stream.width, stream.height, stream.pix_fmt = out_width, out_height, "yuv420p"
         stream.options = {"crf": str(crf), "preset": "veryfast", "tune": "animation"}
         context = stream.codec_context
-        context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709, limited
+        # BT.709 with the limited range, which players take for granted
+        context.color_range = context.colorspace = context.color_primaries = context.color_trc = 1
         resampler = av.video.reformatter.VideoReformatter()
         for i, frame in enumerate(film):
             picture = resampler.reformat(
@@ -232,7 +232,7 @@ def sheet(
     if not tiles:
         raise MediaError("The sheet has no pictures; give at least one.")
     if columns < 1 or gap < 0:
-        raise MediaError(f"A sheet of {columns} columns with gaps of {gap} px cannot be drawn; use 1 or more, and 0 or more.")
+        raise MediaError(f"A sheet cannot have {columns} columns and gaps of {gap} px; use at least 1 and 0.")
     height, width = tiles[0].shape[:2]
     if any(tile.shape != tiles[0].shape for tile in tiles):
         raise MediaError("The pictures of a sheet differ in size; make them all of one size.")
@@ -257,7 +257,8 @@ def webp_still(image: np.ndarray, quality: int = 80) -> bytes:
 
     image = rgb(image)
     if max(image.shape[:2]) > 16383:
-        raise MediaError(f"The picture would have {image.shape[1]} x {image.shape[0]} px; WebP holds at most 16383 a side.")
+        height, width = image.shape[:2]
+        raise MediaError(f"The picture would have {width} x {height} px; WebP holds at most 16383 a side.")
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()

@@ -241,18 +241,18 @@ class Refiner:
     def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int = STEPS) -> Job:
         """Refine n crops uint8 (n, s, s, c) from their codes z (n, d), as one batch. Raises RefineError."""
         if not bundle.levels:
-            raise RefineError(f"{bundle.name} has no style levels to refine; choose a model with them, such as faces-128.")
+            raise RefineError(f"{bundle.name} has no style levels to refine; choose one that has, such as faces-128.")
         images = np.asarray(images)
         z = np.asarray(z)
         shape = (bundle.image_size, bundle.image_size, bundle.channels)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape:
-            raise RefineError(f"The crops must be uint8 (n, {', '.join(map(str, shape))}), not {images.dtype} {images.shape}; align them first.")
+            found = f"{images.dtype} {images.shape}"
+            raise RefineError(f"The crops must be uint8 (n, {', '.join(map(str, shape))}), not {found}; align first.")
         if not 1 <= len(images) <= MAX_IMAGES:
             raise RefineError(f"{len(images)} photos cannot be refined at once; give 1 to {MAX_IMAGES}.")
         if z.shape != (len(images), bundle.latent_size) or z.dtype.kind not in "fiu" or not np.isfinite(z).all():
-            raise RefineError(
-                f"The codes must be finite numbers ({len(images)}, {bundle.latent_size}), not {z.dtype} {z.shape}; encode the crops first."
-            )
+            wanted = f"finite numbers ({len(images)}, {bundle.latent_size})"
+            raise RefineError(f"The codes must be {wanted}, not {z.dtype} {z.shape}; encode the crops first.")
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= MAX_STEPS:
             raise RefineError(f"The number of steps is {steps}; use 1 to {MAX_STEPS}.")
         job = Job(self, len(images), int(steps))
@@ -300,7 +300,8 @@ class Refiner:
             try:
                 self._worker = _Worker(self)
             except OSError as error:
-                raise RefineError(f"The refining process cannot be started ({error.strerror}); free some memory and try again.") from None
+                reason = error.strerror or type(error).__name__
+                raise RefineError(f"The refining process cannot be started ({reason}); free memory first.") from None
         return self._worker
 
     def _forget(self) -> None:
@@ -355,5 +356,5 @@ class Refiner:
             if self._worker is worker:
                 self._worker = None
         for job in list(worker.jobs.values()):
-            job._end("failed", f"The refining process ended unexpectedly (exit code {code}); start it again, a new one takes over.")
+            job._end("failed", f"The refining process ended unexpectedly (exit code {code}); start the refining again.")
         worker.jobs.clear()

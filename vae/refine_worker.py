@@ -5,8 +5,8 @@ standard output (vae.refine.write_frame); it ends when its input closes, so it n
 
 One job at a time, all of a job's photos as one batch. Starting from w = mapping(mu), Adam fits offsets delta (L, S) for
 each photo to the L1 distance between photo and decoded image, at full size and at 1/2, 1/4 and 1/8 of it, the face
-counting twice, plus a small penalty on delta, which keeps the codes' own directions at work on the refined face. The decoder is frozen: its weights
-are scaled, and their norms for the demodulation summed, once.
+counting twice, plus a small penalty on delta, which keeps the codes' own directions at work on the refined face. The
+decoder is frozen: its weights are scaled, and their norms for the demodulation summed, once.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def face_weights(size: int, eyes: Any) -> Tensor:
         return torch.ones(1, 1, size, size)
     (x0, y0), (x1, y1) = eyes
     distance = math.dist(*eyes)
-    y, x = torch.meshgrid(torch.arange(size, dtype=torch.float32), torch.arange(size, dtype=torch.float32), indexing="ij")
+    line = torch.arange(size, dtype=torch.float32)
+    y, x = torch.meshgrid(line, line, indexing="ij")
     across = (x - (x0 + x1) / 2) / (1.12 * distance)
     down = (y - (y0 + y1) / 2 - 0.3 * distance) / (1.41 * distance)
     radius = (across.square() + down.square()).sqrt()  # 1 on the outline of an average face
@@ -196,18 +197,6 @@ class Fitter:
             yield steps, psnr(x, self.decoder(z, delta)), delta.detach().clone()
 
 
-def decoder_weights(folder: Path) -> dict[str, Tensor]:
-    """The decoder's state_dict, float32, from the named constants of a bundle's decoder.onnx."""
-    import numpy as np
-    import onnx
-    import torch
-    from onnx import numpy_helper
-
-    graph = onnx.load(folder / "decoder.onnx", load_external_data=False).graph
-    tensors = ((t.name, t) for t in graph.initializer if t.name.startswith("decoder."))
-    return {name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float32)) for name, t in tensors}
-
-
 class Server:
     """Answers frames, one job after the other; only the latest bundle's decoder is kept."""
 
@@ -218,7 +207,7 @@ class Server:
         self.fitters: dict[str, Fitter] = {}
 
     def listen(self) -> None:
-        """Take frames in, in a thread of its own, so that a cancel is heard during a job. Ends the process with its input."""
+        """Take frames in, in a thread of its own: a cancel is heard at work. Ends the process with its input."""
         try:
             while (frame := read_frame(self.source)) is not None:
                 if frame[0]["op"] == "cancel":
@@ -250,13 +239,14 @@ class Server:
 
     def _fitter(self, header: dict[str, Any]) -> Fitter:
         from vae.config import ModelConfig
+        from vae.export import load_weights
 
         key = header["digest"]
         if key not in self.fitters:
             folder = Path(header["bundle"])
             settings = json.loads((folder / "config.json").read_text())
             config = ModelConfig.from_dict(settings["model"])
-            self.fitters = {key: Fitter(config, decoder_weights(folder), settings.get("eyes"))}
+            self.fitters = {key: Fitter(config, load_weights(folder), settings.get("eyes"))}
         return self.fitters[key]
 
     def _load(self, header: dict[str, Any]) -> None:
