@@ -86,4 +86,5 @@ def panel(bundle: Bundle, here: Current) -> None:
     save(right, "MP4", ".mp4", "video/mp4", lambda: media.mp4(traversal(bundle, here), FPS, size=factor * bundle.image_size))
     address = urlsplit(st.context.url or "")
     st.caption("Link" + (" (without the refined offsets, which are too long for one; the files have them)" if here.delta is not None else ""))
-    st.code(f"{address.scheme}://{address.netloc}{address.path}?{urlencode(link(bundle, here.z))}", language=None, wrap_lines=False)
+    page = f"{address.scheme}://{address.netloc}{address.path or '/'}"
+    st.code(f"{page}?{urlencode(link(bundle, here.z))}", language=None, wrap_lines=False)

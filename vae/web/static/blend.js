@@ -14,7 +14,7 @@ import { follow } from "./refine.js";
 import { SliderPanel } from "./sliders.js";
 
 const STRIP = 8;
-const DRAWS = 4;
+const DRAWS = 5;
 const SETTLE_MS = 250;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GROUP_WORDS = { coarse: ["Coarse", "pose, shape, hair"], middle: ["Middle", "features"], fine: ["Fine", "colour, texture"] };
@@ -65,7 +65,7 @@ class Blend {
     this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
     this.refining = h("div", { class: "refining", hidden: true }, h("span", {}, "Refining"), this.progress,
       h("button", { type: "button", class: "link", onclick: () => this.stop?.() }, "Cancel"));
-    this.refineButton = h("button", { type: "button", class: "button", "data-testid": "refine",
+    this.refineButton = h("button", { type: "button", class: "button primary", "data-testid": "refine",
       title: "Fit what the encoder\u2019s one pass misses, for all photos together", onclick: () => this.send("refine") }, "More like me");
     this.mixer = h("div", { class: "mixer" });
     this.paths = [["slerp", "Along the sphere", "Slerp: the length of the code is kept, as in the data"],
@@ -89,7 +89,6 @@ class Blend {
     this.cutInput = h("input", { type: "range", min: 1, max: Math.max(1, model.levels - 1), step: 1, value: this.cut, "data-axis": "cut",
       "aria-label": "Level of the cut", oninput: () => this.#setCut(Number(this.cutInput.value)) });
     this.cutWords = h("output", {});
-    this.drawnColumns = h("input", { type: "checkbox", role: "switch", onchange: () => this.#later() });
     this.reroll = button("dice", "Other draws", () => { this.drawSeed = Math.floor(Math.random() * 1e6); this.drawCodes = null; this.#later(); });
     this.drawSeed = 1;
     this.work = h("div", { class: "work" },
@@ -106,8 +105,8 @@ class Blend {
       h("section", { class: "morph", "aria-label": "Morph" }, h("h3", {}, "Morph"), this.stripRow, this.ribbon),
       h("section", { class: "tables", "aria-label": "Table of mixes" },
         h("div", { class: "tables-head" }, h("h3", {}, "Every pair"),
-          model.levels ? h("label", { class: "cut" }, h("span", {}, "Cut"), h("div", { class: "track" }, h("i", { class: "ticks plain" }), this.cutInput), this.cutWords) : null,
-          h("label", { class: "switch" }, this.drawnColumns, h("span", {}, "Drawn faces as columns")), this.reroll),
+          model.levels ? h("label", { class: "cut" }, h("span", {}, "Cut"), h("div", { class: "track" }, h("div", { class: "rail" }, h("i", { class: "ticks plain" })), this.cutInput), this.cutWords) : null,
+          this.reroll),
         h("p", { class: "quiet" }, model.levels
           ? "Levels below the cut come from the row, the others from the column. A click makes the cell the face above."
           : "Each cell is the middle of its row and its column. A click makes it the face above."),
@@ -145,8 +144,9 @@ class Blend {
       this.#buildMixer();
     }
     this.work.hidden = people.length === 0;
-    if (data.notice !== this.lastNotice || data.notice) this.say(data.notice ?? "");
-    this.lastNotice = data.notice;
+    const told = `${people.map((p) => p.id)}|${data.notice ?? ""}`;
+    if (told !== this.told) this.say(data.notice ?? "");
+    this.told = told;
     if (this.#pending && people.length === this.#pending.count) this.#applyPending();
     for (const label of this.paths) label.firstChild.checked = label.firstChild.value === this.path;
     if (people.length) {
@@ -229,7 +229,7 @@ class Blend {
     this.sliders = new Map();
     this.pad = null;
     if (k < 2) {
-      this.mixer.replaceChildren(h("p", { class: "quiet lead" }, k ? "Add a second person to mix the two, or mix with drawn faces in the table below." : ""));
+      this.mixer.replaceChildren(h("p", { class: "quiet lead" }, k ? "Add a second person to mix the two, or click a cell of the table below to mix with a drawn face." : ""));
       return;
     }
     if (k === 2) {
@@ -251,7 +251,7 @@ class Blend {
       onclick: () => { this.#slide(name, i); this.commit(); } }, LETTERS[i]);
     return h("div", { class: `row mix ${name === "all" ? "whole" : ""}` }, end(0),
       h("div", { class: "body" }, h("div", { class: "caption" }, h("span", {}, title, detail ? h("small", {}, detail) : null), output),
-        h("div", { class: "track" }, h("i", { class: "ticks" }), fill, input)), end(1));
+        h("div", { class: "track" }, h("div", { class: "rail" }, h("i", { class: "ticks" }), fill), input)), end(1));
   }
 
   #slide(name, value) {
@@ -479,7 +479,7 @@ class Blend {
     const data = this.data?.ribbon?.[this.path];
     this.ribbon.hidden = !data || this.people.length < 2;
     if (this.ribbon.hidden) return;
-    const colour = (share) => `color-mix(in oklab, var(--accent) ${Math.round(100 * Math.min(1, share / 0.3))}%, var(--far))`;
+    const colour = (share) => `color-mix(in oklab, var(--accent) ${Math.round(100 * Math.min(1, share / 0.1))}%, var(--far))`;
     const stops = (values) => values.map((v, i) => `${colour(v)} ${((100 * i) / (values.length - 1)).toFixed(1)}%`).join(", ");
     const n = data.t.length;
     const low = Math.min(...data.density, -20);
@@ -534,41 +534,42 @@ class Blend {
     return this.drawCodes;
   }
 
+  /* Rows: the people. Columns: the people, then some drawn faces. */
   async #drawTable(round) {
     const k = this.people.length;
-    const drawn = k < 2 || this.drawnColumns.checked;
-    this.drawnColumns.parentElement.hidden = k < 2;
-    this.reroll.hidden = !drawn;
-    const columns = drawn ? await this.#draws() : this.people;
-    const size = this.model.style_size;
+    const draws = await this.#draws();
+    const columns = [...this.people, ...draws];
+    const weights = [...Array(this.rows).keys()].map((level) => (!this.model.levels ? [0.5, 0.5] : level < this.cut ? [1, 0] : [0, 1]));
     const cell = (row, column) => {
-      const pair = [row, column];
-      const weights = [...Array(this.rows).keys()].map((level) => (!this.model.levels ? [0.5, 0.5] : level < this.cut ? [1, 0] : [0, 1]));
-      const codes = mixCodes(pair.map((p) => p.z), weights, this.path);
+      const codes = mixCodes([row.z, column.z], weights, this.path);
       if (!this.model.levels) return { z: codes };
-      return { levels: codes, delta: mixOffsets(pair.map((p) => p.delta), weights, size) };
+      return { levels: codes, delta: mixOffsets([row.delta, column.delta], weights, this.model.style_size) };
     };
-    const own = (person) => cell(person, person);
-    const states = [...(drawn ? columns.map(own) : []), ...this.people.flatMap((row) => columns.map((column) => cell(row, column)))];
+    const states = [...draws.map((face) => cell(face, face)), ...this.people.flatMap((row) => columns.map((column) => cell(row, column)))];
     const images = await this.#batch(states);
     if (round !== this.#round) return;
-    const heads = drawn ? images.splice(0, columns.length) : [];
+    const heads = images.splice(0, draws.length);
     const head = (person, i, side) => h("div", { class: `head ${side}` }, h("img", { src: person.recon, alt: "" }), h("b", {}, LETTERS[i]));
-    const drawnHead = (image, column) => {
-      const tile = this.#tile(image, `Drawn face, seed ${column.seed}`, () => this.#addDrawn(column.seed));
-      tile.classList.add("head");
+    const drawnHead = (image, { seed }) => {
+      const tile = this.#tile(image, `Drawn face, seed ${seed}: add as a person`, () => this.#addDrawn(seed));
+      tile.classList.add("head", "top", "drawn");
       tile.disabled = k >= LETTERS.length;
       return tile;
     };
-    const cells = [h("span", { class: "corner-cell" }), ...(drawn ? heads.map((image, j) => drawnHead(image, columns[j])) : this.people.map((p, i) => head(p, i, "top")))];
+    const cells = [h("span"), ...this.people.map((p, i) => head(p, i, "top")), ...draws.map((face, j) => drawnHead(heads[j], face))];
     this.people.forEach((person, i) => {
       cells.push(head(person, i, "side"));
       columns.forEach((column, j) => {
+        const drawn = j >= k;
         const label = drawn ? `${LETTERS[i]} with drawn face ${column.seed}` : i === j ? `${LETTERS[i]} itself` : `${LETTERS[i]} with ${LETTERS[j]}`;
-        cells.push(this.#tile(images[i * columns.length + j], label, () => (drawn ? this.#addDrawn(column.seed, i) : this.#pick(i, j))));
+        const tile = this.#tile(images[i * columns.length + j], label, () => (drawn ? this.#addDrawn(column.seed, i) : this.#pick(i, j)));
+        tile.classList.toggle("drawn", drawn);
+        tile.disabled = drawn && k >= LETTERS.length;
+        cells.push(tile);
       });
     });
     this.table.style.setProperty("--columns", columns.length);
+    this.table.style.setProperty("--people", k);
     this.table.replaceChildren(...cells);
   }
 
@@ -592,7 +593,6 @@ class Blend {
   #applyPending() {
     const { row, column } = this.#pending;
     this.#pending = null;
-    this.drawnColumns.checked = false;
     if (row !== null) setTimeout(() => this.#pick(row, column));
   }
 

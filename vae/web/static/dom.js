@@ -47,7 +47,8 @@ export function icon(name) {
 }
 
 export function button(name, label, onclick, properties = {}) {
-  return h("button", { type: "button", class: "button", onclick, ...properties }, icon(name), h("span", {}, label));
+  const given = { type: "button", class: "button", ...(onclick && { onclick }), ...properties };
+  return h("button", given, icon(name), h("span", {}, label));
 }
 
 export function signed(value, digits = 2) {

@@ -36,6 +36,9 @@ class Explore {
     this.unlisten = this.engine.listen((info, sentence) => this.#engineChanged(info, sentence));
     this.onkey = (event) => this.#key(event);
     document.addEventListener("keydown", this.onkey);
+    this.onresize = () => this.#underHeader();
+    window.addEventListener("resize", this.onresize);
+    this.#underHeader();
     this.#engineChanged(this.engine.info);
   }
 
@@ -45,7 +48,7 @@ class Explore {
       class: model.image_size < 64 ? "pixels" : "", "data-testid": "live-canvas", "data-frame": 0, "data-engine": "server",
       role: "img", "aria-label": `The picture that ${model.title} decodes from the sliders`,
     });
-    this.fps = h("output", { "data-testid": "live-fps", "aria-label": "Frames per second" }, "0");
+    this.fps = h("output", { "data-testid": "live-fps", "aria-label": "Frames per second" }, "\u2013");
     this.ms = h("output", { class: "ms", "aria-label": "Milliseconds per frame" }, "\u2013");
     this.where = h("span", { class: "where" }, "server");
     this.figures = h("p", { class: "figures" });
@@ -61,9 +64,11 @@ class Explore {
     const [temperature, temperatureField] = number(
       "Temperature", { min: 0, max: 2, step: 0.05, title: "Below 1 draws stay closer to the mean face" }, () => this.random(false));
     Object.assign(this, { seed, temperature });
-    this.undoButton = button("undo", "Undo", () => this.undo(), { "aria-keyshortcuts": "Control+Z" });
-    this.redoButton = button("redo", "Redo", () => this.redo(), { "aria-keyshortcuts": "Control+Shift+Z" });
-    this.hold = button("compare", "Hold to see the start", null);
+    this.undoButton = button("undo", "Undo", () => this.undo(), {
+      class: "button bare", "aria-keyshortcuts": "Control+Z", title: "Undo (Ctrl+Z)" });
+    this.redoButton = button("redo", "Redo", () => this.redo(), {
+      class: "button bare", "aria-keyshortcuts": "Control+Shift+Z", title: "Redo (Ctrl+Shift+Z)" });
+    this.hold = button("compare", "Compare", undefined, { title: "Hold to see the face this one began as", "aria-pressed": "false" });
     this.#holdToCompare();
     this.jitterButton = button("jitter", "Jitter", () => this.jitter());
     this.photoBox = h("div", { class: "photo", hidden: true });
@@ -86,10 +91,19 @@ class Explore {
           h("div", { class: "draw" }, button("dice", "Random", () => this.random(true), { class: "button primary" }), seedField,
             temperatureField),
           h("div", { class: "tools" },
-            button("mean", model.face ? "Mean face" : "Mean", () => this.mean()),
-            button("reset", "Reset all", () => this.resetAll()), this.jitterButton, this.undoButton, this.redoButton, this.hold)),
+            button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
+            button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: "All sliders back to where this face began" }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
         this.notice, this.photoBox),
       this.panel.element);
+  }
+
+  /* Where the page's header floats over its content, the sticky picture stays below it. */
+  #underHeader() {
+    const box = (name) => document.querySelector(`[data-testid="${name}"]`)?.getBoundingClientRect();
+    const header = box("stHeader");
+    const main = box("stMain");
+    const cover = header && main ? Math.max(0, header.bottom - Math.max(0, main.top)) : 0;
+    this.element.style.setProperty("--sticky-top", `${cover}px`);
   }
 
   /* New data from Python: at mount, and after every rerun. */
@@ -129,7 +143,7 @@ class Explore {
     this.#drawPhoto();
     this.show();
     this.#historyChanged();
-    if (!first && photo) this.say(`The sliders stand at the photo\u2019s own values${photo.refine ? "; it is being refined." : "."}`);
+    if (!first && photo) this.say(`The sliders stand at the photo\u2019s own values${photo.progress ? "; now it is refined, step by step." : "."}`);
   }
 
   /* Keep one object per photo: its offsets grow while it is refined, whoever shows it. */
@@ -193,7 +207,7 @@ class Explore {
     const now = performance.now();
     if (now - (this.metered ?? 0) > 250) {
       this.metered = now;
-      this.fps.textContent = this.surface.fps;
+      this.fps.textContent = this.surface.fps || "\u2013";
       this.ms.textContent = Number(this.canvas.dataset.ms).toFixed(0);
     }
     if (!this.panel.ready) {
@@ -210,8 +224,8 @@ class Explore {
       off: "waits for the first picture", loading: "is loading", failed: "is not available",
       ready: `${figure(info.ms.browser)} (${info.provider === "webgpu" ? "WebGPU" : `WASM, ${info.threads} threads`})`,
     }[info.browser];
-    const choice = info.choice === "auto" && info.browser === "ready" ? `; auto takes the faster, the ${info.active}` : "";
-    this.figures.textContent = `Server ${figure(info.ms.server)}, browser ${browser}${choice}`;
+    const lead = info.choice === "auto" && info.browser === "ready" ? "Auto takes the faster: server" : "Server";
+    this.figures.textContent = `${lead} ${figure(info.ms.server)}, browser ${browser}`;
     if (sentence) this.say(sentence);
   }
 
@@ -402,7 +416,7 @@ class Explore {
     const { photo, photoBox } = this;
     photoBox.hidden = !photo;
     this.panel.mark(photo?.mu ?? null, photo?.sigma ?? null);
-    this.jitterButton.title = photo ? "A draw around the photo: z = \u03bc + \u03c3\u00b7\u03b5" : "A draw around this code: z = \u03bc + \u03c3\u00b7\u03b5";
+    this.jitterButton.title = `A draw around ${photo ? "the photo" : "this code"}: z = \u03bc + \u03c3\u00b7\u03b5`;
     if (!photo) return;
     this.photoText = h("p", { class: "photo-figures" });
     this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
@@ -451,6 +465,7 @@ class Explore {
 
   close() {
     document.removeEventListener("keydown", this.onkey);
+    window.removeEventListener("resize", this.onresize);
     this.unlisten();
     this.surface.close();
     this.panel.close();
@@ -466,8 +481,8 @@ export function render(args) {
   if (root.liveExplore?.key !== key) {
     root.liveExplore?.view.close();
     const view = new Explore(root, data.model);
-    root.querySelector(".live")?.remove();
-    root.append(view.element);
+    root.querySelector(".frame")?.remove();
+    root.append(h("div", { class: "frame" }, view.element));
     root.liveExplore = { key, view };
   }
   root.liveExplore.view.update(args);

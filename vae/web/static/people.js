@@ -146,7 +146,7 @@ export class People {
         h("select", { "aria-label": "Which face", onchange: (event) => { this.#busy(slot); this.send("face", { slot, index: Number(event.target.value) }); } },
           ...faces.map((_, i) => h("option", { value: i, selected: i === face }, `Face ${i + 1}`)), face < 0 ? h("option", { selected: true, value: -1 }, "By hand") : null))
       : null;
-    const card = h("article", { class: "card", "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
+    const card = h("article", { class: `card ${source.photo ? "with-photo" : ""}`, "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
       h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name", title: name }, name), change, remove),
       h("div", { class: "card-body" }, source.photo ? this.#photo(source, slot) : null, pair),
       choice, figures ? h("p", { class: "card-figures" }, figures) : null, remark ? h("p", { class: "remark" }, remark) : null);
@@ -154,11 +154,11 @@ export class People {
   }
 
   /* The photo with its faces and the two eye marks. */
-  #photo({ photo, width, height, faces, eyes }, slot) {
-    const overlay = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "marks", role: "group" });
+  #photo({ photo, region: [left, top, width, height], faces, eyes }, slot) {
+    const overlay = svg("svg", { viewBox: `${left} ${top} ${width} ${height}`, class: "marks", role: "group" });
     const unit = Math.max(width, height) / 100;
-    faces.forEach(({ box: [left, top, right, bottom] }, i) => {
-      const frame = svg("rect", { x: left, y: top, width: right - left, height: bottom - top, rx: 2 * unit, class: "face", "stroke-width": 0.7 * unit });
+    faces.forEach(({ box }, i) => {
+      const frame = svg("rect", { x: box[0], y: box[1], width: box[2] - box[0], height: box[3] - box[1], rx: 2 * unit, class: "face", "stroke-width": 0.7 * unit });
       frame.addEventListener("click", () => faces.length > 1 && (this.#busy(slot), this.send("face", { slot, index: i })));
       overlay.append(frame);
     });
@@ -181,7 +181,7 @@ export class People {
       if (points.some((p, i) => p[0] !== eyes[i][0] || p[1] !== eyes[i][1])) this.send("eyes", { slot, eyes: points });
     };
     const place = (i, x, y) => {
-      points[i] = [Math.max(0, Math.min(width, x)), Math.max(0, Math.min(height, y))];
+      points[i] = [Math.max(left, Math.min(left + width, x)), Math.max(top, Math.min(top + height, y))];
       draw();
     };
     marks.forEach((mark, i) => {
@@ -195,7 +195,7 @@ export class People {
       mark.addEventListener("pointermove", (event) => {
         if (!held) return;
         const area = overlay.getBoundingClientRect();
-        place(i, ((event.clientX - area.left) / area.width) * width, ((event.clientY - area.top) / area.height) * height);
+        place(i, left + ((event.clientX - area.left) / area.width) * width, top + ((event.clientY - area.top) / area.height) * height);
       });
       for (const name of ["pointerup", "pointercancel"]) {
         mark.addEventListener(name, () => {

@@ -217,7 +217,7 @@ export class SliderPanel {
     const alive = every.filter((row) => !row.axis.collapsed);
     const dead = every.filter((row) => row.axis.collapsed);
     const full = this.#all.has(this.basis.name) || alive.length <= SHOW_ALL_BELOW;
-    const found = (row) => `${row.axis.label} ${row.axis.id} ${row.axis.group}`.toLowerCase().includes(words);
+    const found = (row) => `${row.axis.label} ${row.axis.group}`.toLowerCase().includes(words);
     const shown = words ? every.filter(found) : full ? alive : alive.slice(0, TOP);
     const nodes = this.#grouped(shown);
     if (words && !shown.length) nodes.push(h("p", { class: "empty" }, `No axis is called \u201c${this.search.value.trim()}\u201d here.`));
