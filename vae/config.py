@@ -248,7 +248,8 @@ class TrainingConfig(Config):
     flip: mirror half of the images. part: "encoder" trains the encoder alone, the decoder is frozen.
     start_from: run folder or bundle whose weights to begin with.
     device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA; auto uses it there.
-    log_every, validate_every: in steps (0: validate at the end only). checkpoint_seconds: the longest
+    log_every, validate_every: in steps (0: no such marks). validate_seconds: validate as well when so many
+        seconds have passed, and more often at the beginning (0: not by time). checkpoint_seconds: the longest
         work that a crash can cost. threads: CPU threads of torch, 0 leaves its own choice.
     """
 
@@ -270,6 +271,7 @@ class TrainingConfig(Config):
     precision: str = "auto"
     log_every: int = 50
     validate_every: int = 500
+    validate_seconds: float = 0.0
     validation_images: int = 1024
     checkpoint_seconds: float = 60.0
     sheets: bool = True
@@ -297,6 +299,7 @@ class TrainingConfig(Config):
         self._require(self.precision in PRECISIONS, "precision", f"choose one of {', '.join(PRECISIONS)}")
         self._require(self.log_every >= 1, "log_every", "use 1 or more steps")
         self._require(self.validate_every >= 0, "validate_every", "use 0 for the end only, or a number of steps")
+        self._require(self.validate_seconds >= 0, "validate_seconds", "use 0 for no marks by time, or more")
         self._require(self.validation_images >= 1, "validation_images", "use 1 or more")
         self._require(self.checkpoint_seconds >= 0, "checkpoint_seconds", "use 0 for every step, or more")
         self._require(0 <= self.threads <= 1024, "threads", "use 0 for torch's choice, or a count")

@@ -388,7 +388,9 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
             recipe = recipe.replace(data={"sources": sources})
             shutil.rmtree(draft.folder, ignore_errors=True)
         write_json(building / "run" / "config.json", recipe.to_dict())
-        write_json(building / "job.json", {"title": title, "name": name, "device": device, "created": time.time()})
+        write_json(building / "job.json", {
+            "title": title, "name": name, "device": device, "created": time.time(), "description": recipe.description,
+        })
         write_state(building, "interrupted", "It was prepared and not started.")
         (building / "lock").touch()
         os.rename(building, folder)

@@ -199,7 +199,8 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     else:
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     mean = step if sharp is None else step * objective.adversarial_start + sharp * (1 - objective.adversarial_start)
-    whole = mean + (look / training.validate_every if training.validate_every else 0.0)
+    per_mark = training.validate_every or (max(1.0, training.validate_seconds / mean) if training.validate_seconds else math.inf)
+    whole = mean + look / per_mark
     limits = [training.steps or math.inf, training.images / training.batch_size or math.inf, 60 * training.minutes / whole or math.inf]
     steps = max(1, int(min(limits)))
     return {
@@ -243,14 +244,15 @@ class Orders(threading.Thread):
 
 def export(job: Job) -> None:
     """Make the bundle beside its place, open it to see that it is whole, and put it there in one step."""
-    from vae.export import export_checkpoint
+    from vae.export import About, export_checkpoint
 
+    about = About(job.title, str(job.info.get("description", "")), licence="that of the pictures it was trained on")
     home = user_home() / "models"
     home.mkdir(parents=True, exist_ok=True)
     building = home / f".new-{job.id}"
     shutil.rmtree(building, ignore_errors=True)
     try:
-        export_checkpoint(job.run, building / job.name)
+        export_checkpoint(job.run, building / job.name, about)
         open_bundle(building / job.name)
         if (home / job.name).exists():
             os.rename(home / job.name, building / "old")

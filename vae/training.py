@@ -659,7 +659,7 @@ class _Run:
         self.control = _Control(folder.path / "control.json")
         self.metrics: dict[str, Any] = {}
         self.signal: int | None = None
-        self._validated = -1
+        self._validated, self._marked_at = -1, trainer.seconds
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
         self._log_seconds, self._log_step = 0.0, trainer.step_count
         self._steered = (-1.0, -1.0)
@@ -678,7 +678,7 @@ class _Run:
                 before = now
                 if trainer.step_count % self.config.log_every == 0:
                     self._log()
-                if self.config.validate_every and trainer.step_count % self.config.validate_every == 0:
+                if self._mark_due():
                     self._validate()
                 reason, paused = self._listen()
                 if not reason and self._due():
@@ -718,7 +718,7 @@ class _Run:
         """Only the first process measures; the others wait at the next exchange."""
         trainer = self.trainer
         trainer.check_health()
-        self._validated = trainer.step_count
+        self._validated, self._marked_at = trainer.step_count, trainer.seconds
         if not self.folder.writes:
             return
         self.metrics = trainer.validate()
@@ -728,6 +728,14 @@ class _Run:
             (self.folder.path / "sheets").mkdir(exist_ok=True)
             for name, picture in trainer.sheets().items():
                 picture.save(self.folder.path / "sheets" / f"{trainer.step_count:08d}-{name}.png")
+
+    def _mark_due(self) -> bool:
+        """Marks in time lie evenly, but closer together while a run is young and changes fast."""
+        every, seconds = self.config.validate_every, self.config.validate_seconds
+        if every and self.trainer.step_count % every == 0:
+            return True
+        now = self.trainer.seconds
+        return bool(seconds) and now - self._marked_at >= min(seconds, max(3.0, 0.2 * now))
 
     def _due(self) -> bool:
         """A checkpoint is due now and then, but writing is to cost 2 % of the time at most."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
 import statistics
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,25 +34,40 @@ class History:
     events: tuple[Row, ...] = ()
 
 
+class _Tail:
+    """A metrics.jsonl that is read on from where it was left."""
+
+    def __init__(self) -> None:
+        self.place, self.file = 0, 0
+        self.rows: dict[str, list[Row]] = {"train": [], "validation": [], "event": []}
+        self.lock = threading.Lock()
+
+    def read(self, path: Path) -> History:
+        with self.lock, open(path, "rb") as file:
+            info = os.fstat(file.fileno())
+            if info.st_ino != self.file or info.st_size < self.place:  # a resumed run writes a new file
+                self.place, self.file = 0, info.st_ino
+                self.rows = {kind: [] for kind in self.rows}
+            file.seek(self.place)
+            whole = file.read().rpartition(b"\n")[0]  # the last line may be in the making
+            for line in whole.splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a crash may leave half a line
+                    row = json.loads(line)
+                    self.rows[row["kind"]].append(row)
+            self.place += len(whole) + bool(whole)
+            return History(*(tuple(self.rows[kind]) for kind in ("train", "validation", "event")))
+
+
 @lru_cache(maxsize=16)
-def _read(path: str, _modified: int, _size: int) -> History:
-    rows: dict[str, list[Row]] = {"train": [], "validation": [], "event": []}
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-                rows[row["kind"]].append(row)
-            except (ValueError, KeyError, TypeError):  # a line that is being written, or a crash left in half
-                continue
-    return History(*(tuple(rows[kind]) for kind in ("train", "validation", "event")))
+def _tail(_path: str) -> _Tail:
+    return _Tail()
 
 
 def history(run: Path) -> History:
-    """The run's metrics so far; empty before its first line. Read again only when the file has grown."""
+    """The run's metrics so far; empty before its first line. Only what was added since the last call is read."""
     path = run / "metrics.jsonl"
     try:
-        info = os.stat(path)
-        return _read(str(path), info.st_mtime_ns, info.st_size)
+        return _tail(str(path)).read(path)
     except OSError:
         return History()
 

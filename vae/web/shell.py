@@ -15,6 +15,7 @@ st.set_page_config(page_title="Latent-space explorer", page_icon=str(ROOT / "ass
 
 PAGES = [
     ("explore", "Explore", ":material/tune:"),
+    ("atlas", "Map", ":material/scatter_plot:"),
     ("blend", "Blend", ":material/join_inner:"),
     ("train", "Train", ":material/model_training:"),
 ]
