@@ -434,8 +434,14 @@ def _usual(bundle: Bundle) -> tuple[Array, Array, Array]:
     codes = np.asarray(bundle.codes.mu, np.float64)
     scaled = (codes / np.maximum(bundle.stats.std, 1e-6)).astype(np.float32)
     some = np.random.default_rng(0).permutation(len(codes))
-    density = np.sort(latent.log_density(codes[some[:300]], bundle.stats))
-    return scaled, density, np.sort(_neighbours(scaled[some[:1000]], scaled, skip=1))
+    density = np.sort(latent.log_density(codes[some[:400]], bundle.stats))
+    return scaled, density, np.sort(_neighbours(scaled[some[:400]], scaled, skip=1))
+
+
+def warm(bundle: Bundle) -> None:
+    """Measure the data ahead of the first ribbon."""
+    if len(bundle.codes.mu) >= 10 * NEIGHBOURS:
+        _usual(bundle)
 
 
 def _neighbours(queries: Array, scaled: Array, skip: int = 0) -> Array:
@@ -448,8 +454,8 @@ def _neighbours(queries: Array, scaled: Array, skip: int = 0) -> Array:
 
 def ribbon(bundle: Bundle, sources: Sequence[Source], path: str = "slerp", points: int = 49,
            shift: Array | None = None) -> Ribbon | None:
-    """How usual the frames of a morph are under the prior and near the data; None without codes of data."""
-    if bundle.codes is None or len(bundle.codes.mu) < 10 * NEIGHBOURS or len(sources) < 2:
+    """How usual the frames of a morph are under the prior and near the data; None where the bundle has hardly any codes."""
+    if len(bundle.codes.mu) < 10 * NEIGHBOURS or len(sources) < 2:
         return None
     t = np.linspace(0, 1, points)
     z = np.stack([source.z for source in sources])
@@ -670,7 +676,7 @@ def run(args: argparse.Namespace, bundle: Bundle) -> int:
         except OSError as error:
             raise BlendError(f"{path} cannot be read ({error.strerror}); check the name.") from None
         except (faces.FaceError, faces.ImageError) as error:
-            raise BlendError(f"{path.name}: {error}") from None
+            raise BlendError(f"In {path.name}: {error}") from None
     if args.refine:
         sources = _refined(bundle, sources, args.steps)
     if args.weights or len(sources) > 2:

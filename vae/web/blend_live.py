@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -106,11 +107,25 @@ class Desk:
             self.shift = np.clip(shift, -12 * bundle.stats.std, 12 * bundle.stats.std)
 
 
+@lru_cache(maxsize=8)
+def warm(bundle: Bundle) -> None:
+    """Load, behind the first look at the page, what the first photo would wait for."""
+
+    def load() -> None:
+        bundle.warm_up()
+        if bundle.eyes is not None:
+            faces.find_faces(np.zeros((64, 64), np.uint8))
+        blend.warm(bundle)
+
+    threading.Thread(target=load, name="blend-warm", daemon=True).start()
+
+
 def desk(bundle: Bundle) -> Desk:
     """The session's Desk for a model, made on first use."""
     desks: dict[str, Desk] = st.session_state.setdefault(KEY, {})
     if bundle.name not in desks or desks[bundle.name].digest != bundle.digest:
         desks[bundle.name] = Desk(bundle.digest)
+        warm(bundle)
     return desks[bundle.name]
 
 
@@ -232,6 +247,20 @@ def data_uri(image: np.ndarray, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
+def region(source: Source) -> tuple[int, int, int, int]:
+    """The part of a photo that its card shows (left, top, right, bottom): its faces, and room for the eye marks."""
+    height, width = source.photo.shape[:2]
+    boxes = [face.box for face in source.found]
+    (x0, y0), (x1, y1) = source.eyes
+    apart = max(8.0, float(np.hypot(x1 - x0, y1 - y0)))
+    boxes.append((min(x0, x1) - apart, min(y0, y1) - apart, max(x0, x1) + apart, max(y0, y1) + 2 * apart))
+    left, top = np.min([box[:2] for box in boxes], axis=0)
+    right, bottom = np.max([box[2:] for box in boxes], axis=0)
+    room = 0.35 * max(right - left, bottom - top)
+    low = (max(0, int(left - room)), max(0, int(top - room)))
+    return *low, min(width, int(right + room) + 1), min(height, int(bottom + room) + 1)
+
+
 def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
     """A person for the component; pictures are made once."""
     if person.shown is None:
@@ -243,10 +272,11 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             "remark": source.remark, "photo": None, "faces": [], "figures": figures(person),
         }
         if source.photo is not None and source.eyes is not None:
-            height, width = source.photo.shape[:2]
-            small = media.upscale(source.photo, min(1.0, SHOWN_SIDE / max(height, width)))
+            left, top, right, bottom = region(source)
+            part = source.photo[top:bottom, left:right]
+            small = media.upscale(part, min(1.0, SHOWN_SIDE / max(part.shape)))
             person.shown |= {
-                "photo": data_uri(small, "webp"), "width": width, "height": height, "eyes": source.eyes,
+                "photo": data_uri(small, "webp"), "region": [left, top, right - left, bottom - top], "eyes": source.eyes,
                 "faces": [{"box": face.box} for face in source.found],
                 "face": next((i for i, face in enumerate(source.found) if face.eyes == source.eyes), -1),
             }

@@ -656,8 +656,7 @@ export function render(args) {
   if (root.liveBlend?.key !== key) {
     root.liveBlend?.view.close();
     const view = new Blend(root, data.model);
-    root.querySelector(".live")?.remove();
-    root.append(view.element);
+    root.querySelector(".frame").replaceChildren(view.element);
     root.liveBlend = { key, view };
   }
   root.liveBlend.view.update(args);
