@@ -114,7 +114,10 @@ def test_the_face_weighs_more_than_its_background():
     assert (refine_worker.face_weights(32, None) == 1).all()
 
 
-def test_cancel_stops_within_a_step_and_the_next_job_runs(refiner, bundle, target):
+def test_cancel_stops_within_a_step_and_the_next_job_runs(refiner, bundle, target, monkeypatch):
+    heard = []
+    listen = refiner._heard
+    monkeypatch.setattr(refiner, "_heard", lambda *frame: (heard.append(frame[1]), listen(*frame)))
     job = refiner.start(bundle, *target, steps=500)
     waiting = refiner.start(bundle, *target, steps=500)
     assert job.wait_step(0, 60).step > 0
@@ -127,6 +130,10 @@ def test_cancel_stops_within_a_step_and_the_next_job_runs(refiner, bundle, targe
     assert after.wait(20) and after.state == "done"
     assert job.wait_step(job.latest.step, 5) is None
     assert not refiner._worker.jobs
+    # Jobs run one after the other, so all that the worker said of the first has been heard by now.
+    last = max(header["step"] for header in heard if header["op"] == "step" and header["job"] == job.id)
+    assert last < 490 and {"op": "cancelled", "job": job.id} in heard
+    assert not [header for header in heard if header["op"] == "step" and header["job"] == waiting.id]
 
 
 def test_wait_step_gives_the_latest_or_none_in_time(refiner, bundle, target):
