@@ -109,6 +109,7 @@ class Placed:
     spec: Spec
     xy: Array = field(repr=False)
     codes: Array = field(repr=False)
+    shell: bool = False
     labels: tuple[str, str] = ("", "")
     unit: str = ""
 
@@ -127,9 +128,17 @@ class Placed:
         return index, weight / weight.sum(1, keepdims=True)
 
     def lift(self, xy: Array, z: Array | None = None) -> Array:
-        """Places (n, 2) -> codes (n, d), each a blend of the nearest; z is not used."""
+        """Places (n, 2) -> codes (n, d), each a blend of the nearest; z is not used.
+
+        Where codes lie on a shell the blend is brought back to it: an average falls inside, where nothing decodes.
+        """
         index, weight = self.near(xy)
-        return np.einsum("nk,nkd->nd", weight, self.codes[index].astype(np.float64))
+        near = self.codes[index].astype(np.float64)  # (n, k, d)
+        blend = np.einsum("nk,nkd->nd", weight, near)
+        if self.shell:
+            length = (weight * np.linalg.norm(near, axis=2)).sum(1, keepdims=True)
+            blend *= length / np.maximum(np.linalg.norm(blend, axis=1, keepdims=True), 1e-9)
+        return blend
 
     def project(self, z: Array) -> Array:
         """Codes (..., d) -> places (..., 2) among the codes that are nearest in the latent space."""
@@ -196,7 +205,7 @@ def view(bundle: "Bundle", spec: Spec) -> Linear | Placed | None:
         xy = read_cache(cache_file(bundle, "-".join((spec.kind, *spec.arguments))), (len(codes), 2))
         if xy is None:
             return None
-        made = Placed(spec, xy.astype(np.float64), codes)
+        made = Placed(spec, xy.astype(np.float64), codes, bundle.stats.shell)
     with _views_lock:
         _views[key] = made
         while len(_views) > 32:
@@ -333,7 +342,11 @@ def contact_sheet(mu: Array, chosen: Array, count: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What a set of codes has in common. spread: RMS distance from their mean, relative to that of all codes."""
+    """What a set of codes has in common. spread: RMS distance from their mean, relative to that of all codes.
+
+    mean: their mean code. Where codes lie on a shell, inside which nothing decodes, it is the code of the average
+    picture, moved by how their mean differs from that of all codes.
+    """
 
     count: int
     mean: Array = field(repr=False)
@@ -353,8 +366,10 @@ def summarise(bundle: "Bundle", mask: Array, count: int = 24) -> Selection:
     if not len(chosen):
         raise AtlasError("There is no code in this selection; draw it around at least one dot.")
     mu = codes.mu[chosen].astype(np.float64)
-    mean, std = mu.mean(0), mu.std(0)
-    whole = float(np.sqrt((bundle.stats.std**2).sum()))
+    mean, std, stats = mu.mean(0), mu.std(0), bundle.stats
+    if stats.shell:
+        mean = stats.mean + mean - stats.centre
+    whole = float(np.sqrt((stats.std**2).sum()))
     rates = []
     if codes.labels.shape[1]:
         inside, overall = (codes.labels[chosen] != 0).mean(0), (codes.labels != 0).mean(0)

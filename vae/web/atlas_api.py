@@ -487,7 +487,8 @@ async def place(request: Request) -> Response:
     name = request.query_params.get("name", "picture")[:80]
 
     def work() -> dict[str, Any]:
-        placed, refused = [], []
+        placed: list[dict[str, str]] = []
+        refused: list[str] = []
         for short, content in members(data, name):
             if isinstance(content, str):
                 refused.append(f"{short}: {content}")

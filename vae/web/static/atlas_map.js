@@ -451,7 +451,7 @@ export class MapView {
 
   /* A shade that deepens where dots are many: counts in cells, blurred, drawn at the place of the data. */
   #drawDensity(context) {
-    const n = 160;
+    const n = 320;
     if (!this.#shade) {
       const { x0, y0, x1, y1 } = this.bounds;
       const mx = (x1 - x0) * 0.06 + 1e-9, my = (y1 - y0) * 0.06 + 1e-9;
@@ -463,14 +463,14 @@ export class MapView {
         const cy = ((span[3] - this.xy[2 * i + 1]) / (span[3] - span[1])) * n | 0;
         if (cx >= 0 && cy >= 0 && cx < n && cy < n) field[cy * n + cx]++;
       }
-      for (let k = 0; k < 3; k++) field = blur(blur(field, n, 1, n, 2), n, n, 1, 2);
+      for (let k = 0; k < 3; k++) field = blur(blur(field, n, 1, n, 5), n, n, 1, 5);
       let top = 0;
       for (const v of field) if (v > top) top = v;
       const image = new ImageData(n, n);
       const [r, g, b] = parse(this.ink.accent);
       for (let i = 0; i < n * n; i++) {
         // Five steps read as contours, which a smooth shade does not.
-        const level = Math.ceil(5 * Math.sqrt(field[i] / (top || 1)) - 0.35) / 5;
+        const level = Math.ceil(5 * Math.sqrt(field[i] / (top || 1)) - 0.7) / 5;
         image.data.set([r, g, b, level > 0 ? 20 + 95 * level : 0], 4 * i);
       }
       const canvas = h("canvas", { width: n, height: n });
@@ -701,8 +701,8 @@ export class Thumbs {
     this.#busy = true;
     await new Promise((resolve) => setTimeout(resolve, 90)); // what is passed at speed is not asked for
     while (this.#wanted.length) {
-      const ids = this.#wanted.slice(0, 48);
-      this.#wanted = this.#wanted.slice(48);
+      const ids = this.#wanted.slice(0, 24);
+      this.#wanted = this.#wanted.slice(24);
       const tiles = await this.request(ids).catch(() => null);
       if (!tiles) break;
       ids.forEach((id, k) => this.#known.set(id, tiles[k]));
@@ -769,7 +769,7 @@ export class Backdrop {
     this.#busy = true;
     await new Promise((resolve) => setTimeout(resolve, 60));
     while (this.on && this.wanted?.length) {
-      const batch = this.wanted.slice(0, 64);
+      const batch = this.wanted.slice(0, 32);
       const generation = this.#generation;
       const tiles = await this.request(batch).catch(() => null);
       if (!tiles) break;
