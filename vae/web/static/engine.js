@@ -14,7 +14,8 @@
                                preview: the hand moves; a smaller level is drawn where the full one is too slow,
                                and the full size follows as soon as the hand rests
      .frames .fps .close()
-   The canvas carries data-engine, data-frame (drawn frames) and data-ms. */
+   The canvas carries data-engine, data-frame (drawn frames), data-ms, and data-settled ("true" once it shows the last
+   state that was asked for, at full size). */
 
 const SMOOTH_MS = 33; // a decode slower than this makes way for the preview while the hand moves
 const REST_MS = 120;
@@ -339,6 +340,7 @@ class Surface {
     clearTimeout(this.#rest);
     this.state = state;
     this.wanted = { state, preview };
+    this.canvas.dataset.settled = "false";
     this.engine.pump();
   }
 
@@ -358,7 +360,7 @@ class Surface {
   }
 
   present(image, state, moving) {
-    this.#image = image;
+    this.#image = { ...image, state };
     if (!this.#scheduled) {
       this.#scheduled = true;
       requestAnimationFrame(() => this.#draw());
@@ -381,11 +383,14 @@ class Surface {
     this.frames += 1;
     const now = performance.now();
     this.#drawn.push(now);
-    while (this.#drawn[0] < now - 1000) this.#drawn.shift();
+    while (this.#drawn.length > 2 && this.#drawn[0] < now - 1000) this.#drawn.shift();
+    if (this.#drawn[0] < now - 3000) this.#drawn.shift(); // the hand had rested
     canvas.dataset.engine = engine;
     canvas.dataset.frame = this.frames;
     canvas.dataset.ms = ms.toFixed(1);
-    this.ondraw?.({ ms, engine, size, preview: this.#image.preview, state: this.state });
+    const { state, preview } = this.#image;
+    if (state === this.state && !this.wanted && !preview) canvas.dataset.settled = "true";
+    this.ondraw?.({ ms, engine, size, preview, state });
   }
 
   /* Frames drawn over the last second of movement. */
@@ -393,7 +398,7 @@ class Surface {
     const n = this.#drawn.length;
     if (n < 2) return 0;
     const span = this.#drawn[n - 1] - this.#drawn[0];
-    return Math.round((1000 * (n - 1)) / Math.max(span, 1000 / 60));
+    return Math.max(1, Math.round((1000 * (n - 1)) / Math.max(span, 1000 / 60)));
   }
 
   close() {

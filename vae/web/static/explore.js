@@ -207,7 +207,8 @@ class Explore {
     const now = performance.now();
     if (now - (this.metered ?? 0) > 250) {
       this.metered = now;
-      this.fps.textContent = this.surface.fps || "\u2013";
+      const { fps } = this.surface;
+      if (fps) this.fps.textContent = fps;
       this.ms.textContent = Number(this.canvas.dataset.ms).toFixed(0);
     }
     if (!this.panel.ready) {

@@ -1,0 +1,277 @@
+"""The Explore page in a real Chromium: dragging on both engines, links, keyboard, undo, bases, locks, a photo."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+from skimage import data as pictures
+
+from vae import latent
+from vae.bundle import Bundle, Registry
+
+ROOT = Path(__file__).resolve().parents[2]
+CANVAS = '[data-testid="live-canvas"]'
+READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Registry([ROOT / "assets" / "models"]).get("faces-128")
+
+
+def ready(page: Page, url: str) -> None:
+    """Open the page; the first picture is drawn and the sliders stand."""
+    page.goto(url)
+    page.locator(".live[data-drawn][data-ready]").wait_for(timeout=60_000)
+
+
+def settled(page: Page) -> np.ndarray:
+    """Pixels (s, s, 3) once the canvas shows what was last asked for, at full size, and nothing new comes."""
+    canvas, before, still = page.locator(CANVAS), "", time.monotonic()
+    while time.monotonic() - still < 0.4:
+        now = canvas.evaluate("c => c.dataset.settled === 'true' ? c.dataset.frame : ''")
+        if now != before or not now:
+            before, still = now, time.monotonic()
+        page.wait_for_timeout(40)
+    size = canvas.evaluate("c => c.width")
+    return np.array(canvas.evaluate(READ), np.uint8).reshape(size, size, 4)[..., :3]
+
+
+def code(page: Page, bundle: Bundle) -> np.ndarray:
+    """The code in the address bar."""
+    return latent.unpack(re.search(r"[?&]z=([\w-]+)", page.url)[1], bundle.stats)
+
+
+def slider(page: Page, axis: str) -> Any:
+    return page.locator(f'input[type=range][data-axis="{axis}"]')
+
+
+def first_axis(page: Page) -> str:
+    return page.locator("input[type=range][data-axis]").first.get_attribute("data-axis")
+
+
+def drag(page: Page, axis: str, seconds: float = 1.5) -> int:
+    """Drag a slider to and fro with the mouse, and leave it near +2.4 sigma; frames drawn meanwhile."""
+    element = slider(page, axis)
+    element.scroll_into_view_if_needed()
+    box = element.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    before, start = int(page.locator(CANVAS).get_attribute("data-frame")), time.monotonic()
+    while (t := time.monotonic() - start) < seconds:
+        page.mouse.move(box["x"] + box["width"] * (0.1 + 0.8 * abs((t % 2) - 1)), y)
+        page.wait_for_timeout(10)
+    page.mouse.move(box["x"] + box["width"] * 0.8, y)
+    page.mouse.up()
+    return int(page.locator(CANVAS).get_attribute("data-frame")) - before
+
+
+def choose_engine(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).click(force=True)
+    page.locator(f'{CANVAS}[data-engine="{name.lower()}"]').wait_for(timeout=120_000)
+
+
+@pytest.mark.parametrize("engine", ["Server", "Browser"])
+def test_the_picture_follows_the_hand(page: Page, app_url: str, bundle: Bundle, engine: str) -> None:
+    ready(page, app_url)
+    choose_engine(page, engine)
+    before, axis = settled(page), first_axis(page)
+    assert drag(page, axis) >= 3
+    after = settled(page)
+    assert page.locator(CANVAS).get_attribute("data-engine") == engine.lower()
+    assert float(page.locator(CANVAS).get_attribute("data-ms")) > 0
+    assert np.abs(after.astype(int) - before).mean() > 1
+    expected = bundle.decode(code(page, bundle))[0]
+    assert np.abs(after.astype(int) - expected).max() <= 2
+    name, _, row = axis.partition(":")
+    basis = latent.bases(bundle)[name]
+    assert basis.values(code(page, bundle), bundle.stats.mean)[basis.index(row)] == pytest.approx(2.4, abs=0.15)
+    assert int(page.get_by_test_id("live-fps").inner_text()) > 0
+
+
+def test_a_shared_link_gives_the_same_pixels(page: Page, app_url: str) -> None:
+    ready(page, app_url)
+    choose_engine(page, "Server")
+    drag(page, first_axis(page), 0.3)
+    before, link = settled(page), page.url
+    other = page.context.browser.new_context().new_page()
+    ready(other, link)
+    assert np.array_equal(settled(other), before)
+    other.reload()
+    other.locator(".live[data-drawn][data-ready]").wait_for()
+    assert np.array_equal(settled(other), before)
+    other.context.close()
+
+
+def test_a_basis_switch_leaves_the_pixels_alone(page: Page, app_url: str) -> None:
+    ready(page, app_url)
+    before = settled(page)
+    for tab in ("Raw", "Principal"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator("input[type=range][data-axis]").first).to_have_attribute("data-axis", re.compile(tab.lower()))
+        assert np.array_equal(settled(page), before)
+
+
+def test_every_axis_is_a_click_or_a_search_away(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    page.get_by_role("tab", name="Raw").click()
+    assert page.locator("input[data-axis^='raw:']").count() < bundle.latent_size
+    page.get_by_role("button", name="Show all").click()
+    assert page.locator("input[data-axis^='raw:']").count() == bundle.latent_size
+    page.get_by_label("Find an axis").fill("z 77")
+    assert page.locator("input[data-axis^='raw:']").count() == 1
+    assert slider(page, "raw:77").is_visible()
+
+
+def test_keyboard_undo_and_speech(page: Page, app_url: str) -> None:
+    ready(page, app_url)
+    page.get_by_role("tab", name="Raw").click()
+    axis = first_axis(page)
+    start = settled(page)
+    slider(page, axis).focus()
+    page.keyboard.press("End")
+    label = slider(page, axis).get_attribute("aria-label")
+    expect(slider(page, axis)).to_have_attribute("aria-valuetext", f"{label}, plus 4.0 sigma")
+    moved = settled(page)
+    assert not np.array_equal(moved, start)
+    page.keyboard.press("Control+z")
+    assert np.array_equal(settled(page), start)
+    page.keyboard.press("Control+Shift+z")
+    assert np.array_equal(settled(page), moved)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+y")
+    assert np.array_equal(settled(page), moved)
+    slider(page, axis).focus()
+    page.keyboard.press("ArrowLeft")
+    expect(slider(page, axis)).to_have_attribute("aria-valuetext", f"{label}, plus 3.9 sigma")
+
+
+def test_undo_survives_a_rerun_and_a_lock_survives_a_draw(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    page.get_by_role("tab", name="Raw").click()
+    start, axis = settled(page), first_axis(page)
+    drag(page, axis, 0.3)
+    row = page.locator(".row", has=slider(page, axis))
+    row.get_by_role("button", name="Lock").click()
+    assert slider(page, axis).is_disabled()
+    held = page.locator(".row", has=slider(page, axis)).locator("output").inner_text()
+    page.get_by_role("button", name="Random").click()
+    expect(page.get_by_role("status").filter(has_text="locked values are kept")).to_be_visible()
+    assert float(row.locator("output").inner_text().rstrip("\u03c3\u2009 ")) == pytest.approx(float(held.rstrip("\u03c3\u2009 ")), abs=0.02)
+    page.wait_for_timeout(500)  # the rerun that the draw caused
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    assert np.array_equal(settled(page), start)
+
+
+def test_reset_mean_and_compare(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    start, axis = settled(page), first_axis(page)
+    drag(page, axis, 0.2)
+    moved = settled(page)
+    box = page.get_by_role("button", name="Compare").bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    page.mouse.down()
+    assert np.array_equal(settled(page), start)
+    page.mouse.up()
+    assert np.array_equal(settled(page), moved)
+    slider(page, axis).dblclick()
+    back = settled(page).astype(int)
+    assert np.abs(back - start).mean() < 0.2
+    page.get_by_role("button", name="Mean").click()
+    mean = settled(page).astype(int)
+    assert np.abs(mean - bundle.decode(bundle.stats.mean.astype(np.float32))[0]).max() <= 2
+
+
+def test_the_browser_moves_codes_as_the_library_does(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    script = """async () => {
+        const { geometry, encodeFloats } = await import("/web/codes.js");
+        const [model] = (await (await fetch("/api/models")).json()).filter((m) => m.name === "faces-128");
+        const space = await geometry(model);
+        const raw = space.bases.get("raw"), principal = space.bases.get("principal");
+        const z = Float32Array.from(space.mean, (m, i) => m + Math.sin(i) * space.std[i]);
+        const locks = [{ basis: raw, row: 2 }, { basis: principal, row: 1 }];
+        const free = space.move(z, principal, 0, 1.7), tied = space.move(z, principal, 0, 1.7, locks);
+        const spanned = space.move(z, principal, 0, 1.7, [{ basis: principal, row: 0 }]);
+        return { z: encodeFloats(z), free: encodeFloats(free), tied: encodeFloats(tied), packed: space.pack(z), spanned };
+    }"""
+    answer = page.evaluate(script)
+    z, free, tied = (np.frombuffer(base64.b64decode(answer[key]), "<f4") for key in ("z", "free", "tied"))
+    every, stats = latent.bases(bundle), bundle.stats
+    locks = np.stack([every["raw"].W[2], every["principal"].W[1]])
+    assert np.allclose(free, latent.move(z, stats.mean, every["principal"], 0, 1.7), atol=1e-4)
+    assert np.allclose(tied, latent.move(z, stats.mean, every["principal"], 0, 1.7, locks, stats.cov), atol=1e-3)
+    assert np.abs(latent.unpack(answer["packed"], stats) - latent.unpack(latent.pack(z, stats), stats)).max() < 1e-3 * stats.std.max()
+    assert answer["spanned"] is None
+
+
+def test_a_photo_becomes_a_face_and_is_refined(page: Page, app_url: str) -> None:
+    ready(page, app_url)
+    choose_engine(page, "Server")
+    before = settled(page)
+    buffer = io.BytesIO()
+    Image.fromarray(pictures.astronaut()).save(buffer, "PNG")
+    page.get_by_role("button", name="Your photo").click()
+    file = {"name": "astronaut.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file)
+    page.locator(".photo:not([hidden])").wait_for(timeout=60_000)
+    expect(page.locator(".photo-progress")).to_be_hidden(timeout=240_000)
+    figures = [float(v) for v in re.findall(r"(\d+\.\d) dB", page.locator(".photo-figures").inner_text())]
+    assert len(figures) == 2 and figures[1] > figures[0] + 2
+    page.keyboard.press("Escape")
+    after = settled(page)
+    assert np.abs(after.astype(int) - before).mean() > 5
+    page.get_by_role("switch", name="Refined").click(force=True)
+    assert not np.array_equal(settled(page), after)
+    page.get_by_role("switch", name="Refined").click(force=True)
+    assert np.array_equal(settled(page), after)
+    assert drag(page, first_axis(page), 0.3) >= 1
+    assert not np.array_equal(settled(page), after)
+
+
+def test_without_the_browser_engine_the_server_draws_and_says_so(page: Page, app_url: str) -> None:
+    page.route("**/ort/**", lambda route: route.fulfill(status=404, body=""))
+    ready(page, app_url)
+    page.get_by_role("radio", name="Browser", exact=True).click(force=True)
+    expect(page.get_by_role("status").filter(has_text="so the server draws")).to_be_visible(timeout=30_000)
+    assert drag(page, first_axis(page), 0.5) >= 1
+    assert page.locator(CANVAS).get_attribute("data-engine") == "server"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_face_and_sliders_together(page: Page, app_url: str, scheme: str) -> None:
+    phone = page.context.browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme=scheme
+    )
+    small = phone.new_page()
+    ready(small, app_url)
+    last = small.locator("input[type=range][data-axis]").nth(9)
+    last.scroll_into_view_if_needed()
+    small.wait_for_timeout(300)
+    canvas, element = small.locator(CANVAS).bounding_box(), last.bounding_box()
+    assert canvas["y"] >= -1 and canvas["y"] + canvas["height"] <= 844
+    assert element["y"] + element["height"] <= 844
+    assert element["height"] >= 40
+    assert small.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.close()
+
+
+def test_the_layout_stands_still_while_dragging(page: Page, app_url: str) -> None:
+    ready(page, app_url)
+    settled(page)
+    places = [CANVAS, ".panel", ".actions", ".meter"]
+    before = [page.locator(place).bounding_box() for place in places]
+    drag(page, first_axis(page), 0.5)
+    settled(page)
+    assert [page.locator(place).bounding_box() for place in places] == before
