@@ -204,6 +204,8 @@ class Job:
 
     def start(self) -> None:
         """Start the process, or start it again from the last checkpoint. Raises JobError if it is at work already."""
+        if self.in_terminal:
+            raise JobError(f"{self.title} is being trained from a terminal; end it there first")
         with open(self.folder / "lock", "ab") as lock:
             for _ in range(10):  # somebody who only looks holds the lock for a moment
                 with contextlib.suppress(BlockingIOError):
@@ -212,8 +214,6 @@ class Job:
                 time.sleep(0.03)
             else:
                 raise JobError(f"{self.title} is at work already; wait for it or stop it first")
-            if self.in_terminal:
-                raise JobError(f"{self.title} is being trained from a terminal; end it there first")
             for orders in (self.folder / "orders.json", self.run / "control.json"):
                 orders.unlink(missing_ok=True)
             write_state(self.folder, "queued", queued_at=time.time())
@@ -383,8 +383,8 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
     try:
         (building / "run").mkdir(parents=True)
         if draft is not None:
-            os.rename(draft.folder / "pictures", building / "pictures")
             sources = [str(folder / "pictures" / Path(source).relative_to(draft.folder / "pictures")) for source in draft.sources]
+            os.rename(draft.folder / "pictures", building / "pictures")
             recipe = recipe.replace(data={"sources": sources})
             shutil.rmtree(draft.folder, ignore_errors=True)
         write_json(building / "run" / "config.json", recipe.to_dict())
