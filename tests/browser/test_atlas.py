@@ -1,0 +1,274 @@
+"""The Map in a real Chromium: hover, click, lasso, teach and the new slider, paths, views, dropped pictures, keyboard."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.tiny import SIZE, pattern, write_bundle
+from vae import atlas, latent
+from vae.bundle import Bundle, open_bundle
+
+MAP, LIVE = '[data-testid="atlas-map"]', '[data-testid="live-canvas"]'
+READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+NAMES = ("Tall", "Wide")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, start_app: Callable) -> Iterator[tuple[str, Bundle, Bundle]]:
+    """A running app with a model of six numbers and one of two."""
+    home = tmp_path_factory.mktemp("atlas-home")
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((3000, 6)) * [2, 1.6, 1, 1, 1, 1]
+    labels = (np.stack([z[:, 2], z[:, 3]], 1) + 0.3 * rng.standard_normal((3000, 2)) > 0.3).astype(np.uint8)
+    lab = write_bundle(home / "models" / "lab", z, labels, NAMES)
+    kinds = rng.integers(0, 4, 1500)
+    flat = rng.standard_normal((1500, 2)) * 0.5 + 1.5 * np.stack([np.cos(kinds * 1.6), np.sin(kinds * 1.6)], 1)
+    plane = write_bundle(home / "models" / "plane", flat, np.eye(4, dtype=np.uint8)[kinds], ("one", "two", "three", "four"))
+    with start_app(home) as url:
+        yield url, lab, plane
+
+
+@pytest.fixture
+def atlas_page(site: tuple[str, Bundle, Bundle], page: Page) -> Callable[[str], Page]:
+    """Opens the Map of a model; the dots and the first picture are there."""
+
+    def go(model: str) -> Page:
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{site[0]}/atlas?model={model}")
+        page.locator(f"{MAP}[data-count]").wait_for(timeout=60_000)
+        page.locator(f'{LIVE}[data-settled="true"]').wait_for(timeout=60_000)
+        page.errors = errors
+        return page
+
+    yield go
+    assert not getattr(page, "errors", [])
+
+
+def pixels(page: Page, canvas: str = LIVE) -> np.ndarray:
+    """What the canvas shows once nothing new comes (s, s, 3)."""
+    element, before, still = page.locator(canvas), "", time.monotonic()
+    while time.monotonic() - still < 0.35:
+        now = element.evaluate("c => c.dataset.settled === 'true' ? c.dataset.frame : ''")
+        if now != before or not now:
+            before, still = now, time.monotonic()
+        page.wait_for_timeout(40)
+    side = element.evaluate("c => c.width")
+    return np.array(element.evaluate(READ), np.uint8).reshape(side, side, 4)[..., :3]
+
+
+def centre(page: Page) -> tuple[float, float, dict]:
+    box = page.locator(MAP).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box
+
+
+def lasso(page: Page, radius: float, dx: float = 0) -> None:
+    """Draw round the middle of the map."""
+    page.get_by_role("radio", name="Lasso").check(force=True)
+    x, y, _ = centre(page)
+    page.mouse.move(x + dx + radius, y)
+    page.mouse.down()
+    for k in range(1, 33):
+        page.mouse.move(x + dx + radius * math.cos(k / 16 * math.pi), y + radius * math.sin(k / 16 * math.pi))
+    page.mouse.up()
+
+
+def at(page: Page) -> list[float]:
+    return page.locator(LIVE).evaluate("c => [Number(c.dataset.x), Number(c.dataset.y)]")
+
+
+def test_hovering_decodes_the_place_exactly(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+    page, bundle = atlas_page("lab"), site[1]
+    expect(page.get_by_test_id("exactness")).to_contain_text("Exact")
+    x, y, _ = centre(page)
+    page.mouse.move(x, y)
+    pixels(page)
+    before = int(page.locator(LIVE).get_attribute("data-frame"))
+    for k in range(40):
+        page.mouse.move(x + 150 * math.cos(k / 6), y + 120 * math.sin(k / 6))
+        page.wait_for_timeout(16)
+    assert int(page.locator(LIVE).get_attribute("data-frame")) - before > 5
+    seen = pixels(page)
+    # The plane goes through the code that every session starts with: the prior's draw of the first seed.
+    start = latent.unpack(latent.pack(latent.sample(bundle, 1, 0.7)[0], bundle.stats), bundle.stats)
+    view = atlas.view(bundle, atlas.parse("principal:0:1"))
+    wanted = bundle.decode(view.lift(at(page), start))[0]
+    assert np.abs(seen.astype(int) - wanted).max() <= 2
+    assert page.locator(LIVE).get_attribute("data-engine") in ("browser", "server")
+
+
+def test_a_click_takes_the_place_and_it_is_what_the_decoder_gives(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+    page = atlas_page("plane")
+    expect(page.get_by_test_id("exactness")).to_contain_text("two numbers")
+    page.locator(f'{MAP}[data-tiles]:not([data-tiles="0"])').wait_for(timeout=60_000)  # the plane of pictures behind the dots
+    x, y, box = centre(page)
+    page.mouse.click(x - box["width"] * 0.31, y - box["height"] * 0.43)  # no dot there
+    pixels(page, '[data-testid="current-canvas"]')
+    page.wait_for_timeout(200)
+    z = np.array(at(page), "<f4")
+    request = urllib.request.Request(f"{site[0]}/api/decode?model=plane", z.tobytes())
+    wanted = np.frombuffer(urllib.request.urlopen(request).read(), np.uint8).reshape(SIZE, SIZE, 3)
+    for canvas in (LIVE, '[data-testid="current-canvas"]'):
+        assert np.abs(pixels(page, canvas).astype(int) - wanted).max() <= 2
+
+
+def test_a_dot_shows_its_code_and_neighbours(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+    page, bundle = atlas_page("lab"), site[1]
+    x, y, _ = centre(page)
+    for dx in range(0, 200, 4):  # the first dot to the right of the middle
+        page.mouse.move(x + dx, y)
+        if "dot" in page.locator(".probe .where").inner_text():
+            break
+    page.mouse.click(x + dx, y)
+    title = page.locator(".pane h3")
+    expect(title).to_have_text(re.compile(r"Code [\d,]+ of the data"))
+    index = int(re.sub(r"\D", "", title.inner_text()))
+    assert np.abs(pixels(page, '[data-testid="current-canvas"]').astype(int) - bundle.decode(bundle.codes.mu[index])[0]).max() <= 2
+    found = [int(tile.get_attribute("data-index")) for tile in page.locator(".gallery .tile").all()]
+    ids, _ = atlas.nearest(bundle.codes.mu, bundle.codes.mu[index], 13)
+    assert found == [int(i) for i in ids[0] if i != index][:12]
+    page.locator(".gallery .tile").first.click()
+    expect(title).to_have_text(f"Code {found[0]:,} of the data")
+
+
+def test_a_lasso_is_compared_and_taught_and_becomes_a_slider(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+    page = atlas_page("lab")
+    lasso(page, 120)
+    expect(page.get_by_test_id("selection-count")).to_have_text(re.compile(r"[\d,]+ codes"))
+    chosen = int(page.locator(".atlas").get_attribute("data-selected"))
+    assert 200 < chosen < 2800
+    assert page.get_by_test_id("rates").locator("li").count() == 2
+    assert page.locator(".gallery .tile").count() == 24
+    page.get_by_role("button", name="Teach from it").click()
+    page.get_by_test_id("teach-with").select_option(label="Tall: with")
+    page.get_by_test_id("teach-without").select_option(label="Tall: without")
+    page.get_by_test_id("teach").click()
+    auc = page.get_by_test_id("teach-auc")
+    expect(auc).to_have_text(re.compile(r"0\.9\d\d"))
+    first = auc.inner_text()
+    page.locator('[data-leak="Tall"]').check()  # all of it is taken out: nothing is left, and the page says so
+    expect(page.locator(".notice")).to_contain_text("Nothing is left")
+    page.get_by_test_id("teach-with").select_option(label="Wide: with")
+    page.get_by_test_id("teach-with").select_option(label="Tall: with")
+    page.get_by_test_id("teach").click()
+    expect(auc).to_have_text(first)
+    page.get_by_test_id("teach-name").fill("My tall")
+    page.get_by_test_id("teach-save").click()
+    expect(page.locator(".notice")).to_contain_text("is saved")
+    expect(page.get_by_test_id("taught")).to_contain_text("My tall")
+    page.get_by_role("link", name="Explore").click()
+    page.locator(".live[data-drawn][data-ready]").wait_for(timeout=60_000)
+    named = page.get_by_role("tab", name="Named")
+    if named.count():
+        named.first.click()
+    slider = page.locator('input[type=range][data-axis="named:taught-my-tall"]')
+    slider.wait_for()
+    before = pixels(page)
+    slider.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    after = pixels(page)
+    assert np.abs(after.astype(int) - before).max() > 5
+
+
+def test_views_colours_filters_and_thumbnails(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+    page, bundle = atlas_page("lab"), site[1]
+    page.get_by_test_id("view").select_option("raw")
+    page.locator(f'{MAP}[data-view^="raw:"]').wait_for()
+    page.get_by_label("Horizontal axis").select_option("2")
+    page.get_by_label("Vertical axis").select_option("3")
+    page.locator(f'{MAP}[data-view="raw:2:3"]').wait_for()
+    page.get_by_test_id("colour").select_option("label:0")
+    page.locator('.legend [data-category="0"]').click()  # hide those without
+    lasso(page, 2000)
+    expect(page.get_by_test_id("selection-count")).to_have_text(f"{int(bundle.codes.labels[:, 0].sum()):,} codes")
+    page.get_by_role("radio", name="Look").check(force=True)
+    x, y, _ = centre(page)
+    page.mouse.move(x, y)
+    for _ in range(6):
+        page.mouse.wheel(0, -200)
+    page.locator(f'{MAP}:not([data-thumbs="0"])[data-thumbs]').wait_for(timeout=60_000)
+    page.get_by_test_id("colour").select_option("kl")
+    expect(page.locator(".legend")).to_contain_text("nats")
+
+
+def test_a_computed_view_says_that_it_is_not_exact(atlas_page: Callable[[str], Page]) -> None:
+    page = atlas_page("plane")
+    page.get_by_test_id("view").select_option("tsne")
+    page.locator(".progress:not([hidden])").wait_for()
+    page.locator(f'{MAP}[data-view="tsne:30"]').wait_for(timeout=120_000)
+    expect(page.get_by_test_id("exactness")).to_contain_text("not exact")
+    x, y, _ = centre(page)
+    before = int(page.locator(LIVE).get_attribute("data-frame"))
+    for k in range(12):
+        page.mouse.move(x + 10 * k, y)
+        page.wait_for_timeout(30)
+    pixels(page)
+    assert int(page.locator(LIVE).get_attribute("data-frame")) > before
+
+
+def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None:
+    page = atlas_page("lab")
+    page.get_by_role("radio", name="Path", exact=True).check(force=True)
+    x, y, _ = centre(page)
+    for dx, dy in ((-150, 40), (0, -90), (160, 60)):
+        page.mouse.click(x + dx, y + dy)
+        page.wait_for_timeout(250)
+    page.locator('[data-testid="path-strip"][data-ready]').wait_for()
+    film = page.get_by_test_id("film-canvas")
+    page.mouse.move(5, 5)
+    before = int(film.get_attribute("data-frame") or 0)
+    page.wait_for_timeout(800)
+    assert int(film.get_attribute("data-frame")) > before + 3
+    page.get_by_role("radio", name="Dense").check(force=True)
+    expect(page.locator(".pane")).to_contain_text("Past other codes")
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="MP4").click()
+    assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
+
+
+def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+    page, bundle = atlas_page("lab"), site[1]
+    z = np.array([0.5, -0.5, 1.5, 0, 0, 0], np.float32)
+    file = io.BytesIO()
+    Image.fromarray(np.clip((z @ pattern(6) + 1) * 127.5, 0, 255).reshape(SIZE, SIZE).astype(np.uint8)).save(file, "PNG")
+    page.get_by_test_id("drop-input").set_input_files(
+        [{"name": "own.png", "mimeType": "image/png", "buffer": file.getvalue()}, {"name": "no.png", "mimeType": "image/png", "buffer": b"text"}]
+    )
+    page.locator(f'{MAP}[data-placed="1"]').wait_for()
+    expect(page.locator(".notice")).to_contain_text("no.png")
+    assert np.abs(pixels(page, '[data-testid="current-canvas"]').astype(int) - bundle.decode(z)[0]).max() <= 8
+    page.locator(MAP).focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+    one = at(page)
+    page.keyboard.press("ArrowLeft")
+    two = at(page)
+    assert two[0] < one[0] and two[1] == pytest.approx(one[1], abs=1e-9)
+    page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    expect(page.locator(".pane h3")).to_be_visible()
+
+
+def test_on_a_phone_the_map_and_its_pane_fit(site: tuple[str, Bundle, Bundle], browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{site[0]}/atlas?model=lab")
+    page.locator(f"{MAP}[data-count]").wait_for(timeout=60_000)
+    page.locator(f'{LIVE}[data-settled="true"]').wait_for(timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator(MAP).bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".pane h3")).to_be_visible()
+    context.close()
