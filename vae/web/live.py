@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from vae import latent, media, taught
+from vae import media, taught
 from vae.bundle import Bundle
 from vae.web.state import Current, Photo
 
@@ -98,7 +97,7 @@ def describe_photo(photo: Photo | None) -> dict[str, Any] | None:
     }
 
 
-def explore(bundle: Bundle, current: Current, key: str, axes: Sequence[latent.Basis] = ()) -> None:
+def explore(bundle: Bundle, current: Current, key: str) -> None:
     """The Explore component at this place of the page; what it commits is in session_state[key]["code"]."""
     data = {
         "model": describe(bundle),
@@ -108,7 +107,7 @@ def explore(bundle: Bundle, current: Current, key: str, axes: Sequence[latent.Ba
         "seed": current.seed,
         "temperature": current.temperature,
         "photo": describe_photo(current.photo),
-        "axes": hashlib.sha256(b"".join(basis.D.tobytes() for basis in axes) + taught.version(bundle).encode()).hexdigest()[:12],
+        "axes": hashlib.sha256(taught.version(bundle).encode()).hexdigest()[:12],  # taught directions make the axes new
         "link": True,
     }
     component("explore", ("sliders", "explore"))(key=key, data=data, on_code_change=lambda: None)
