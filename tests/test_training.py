@@ -433,6 +433,15 @@ def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: py
     assert path.read_bytes() == old and os.listdir(tmp_path) == [path.name]
 
 
+def test_a_checkpoint_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(training.os, "fsync", lambda handle: (calls.append("sync"), sync(handle)))
+    monkeypatch.setattr(training.os, "replace", lambda a, b: (calls.append("rename"), replace(a, b)))
+    training.save_checkpoint(tmp_path / training.CHECKPOINT, {"a": torch.ones(3)}, {"n": 1})
+    assert calls == ["sync", "rename", "sync"]  # the content, the name, the folder that holds the name
+
+
 def test_refusals_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="'conv' model has no discriminator"):
         start(tmp_path / "a", VAE.replace(objective={"adversarial": 0.5}))
