@@ -12,6 +12,9 @@ PARTS = {"new": "New", "jobs": "Jobs", "models": "Models"}
 st.html(train_view.STYLE)
 train_view.guard()
 
+if "train_next" in st.session_state:  # a job was launched in the run before
+    part, job_id = st.session_state.pop("train_next")
+    train_view.go(part, job=job_id)
 asked = "jobs" if "job" in st.query_params else st.query_params.get("view")
 if "train_part" not in st.session_state:
     at_work = any(job.alive for job in list_jobs())

@@ -17,7 +17,7 @@ from vae.config import PRESETS, STYLE_SIZES, ConfigError, ModelConfig, Recipe
 from vae.jobs import JobError
 from vae.watch import duration, size
 from vae.web.api import registry
-from vae.web.train_view import attempt, go, say
+from vae.web.train_view import attempt, say
 
 SOURCES = {"digits": "Digits", "mine": "My pictures", "folder": "Folder on this machine", "known": "Known sets"}
 KNOWN = {
@@ -300,11 +300,12 @@ def launch(recipe: Recipe, title: str, device: str, draft: jobs.Draft | None, st
     """Create the job and start it; the page turns to it."""
     job = attempt(jobs.create, recipe, title, device, draft)
     if job is None:
-        return
+        st.rerun()
     st.session_state.pop("train_draft", None)
     if start:
         attempt(job.start)
-    go("jobs", job=job.id)
+    st.session_state["train_next"] = ("jobs", job.id)
+    st.rerun()
 
 
 def panel() -> None:
@@ -327,10 +328,12 @@ def panel() -> None:
         preset = st.session_state["train_preset"]
         title = st.text_input("Name of the model", default_title(preset, sources), max_chars=80, key=f"train_title_{preset}_{sources[0]}")
         with st.container(horizontal=True):
-            st.button("Start training", type="primary", icon=":material/model_training:", key="train_start",
-                      on_click=launch, args=(recipe, title, device, draft, True))
-            st.button("Prepare only", key="train_prepare", on_click=launch, args=(recipe, title, device, draft, False),
-                      help="Make the job without starting it, for instance to run it with torchrun on several GPUs")
+            # No callbacks: those would be bound to the settings of the run before, should a hand be quicker than the page.
+            start = st.button("Start training", type="primary", icon=":material/model_training:", key="train_start")
+            prepare = st.button("Prepare only", key="train_prepare",
+                                help="Make the job without starting it, for instance to run it with torchrun on several GPUs")
+        if start or prepare:
+            launch(recipe, title, device, draft, start)
 
 
 __all__ = ["build_recipe", "panel"]
