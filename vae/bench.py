@@ -52,12 +52,14 @@ def psnr(a: Any, b: Any) -> float:
 
 
 @contextmanager
-def running_app() -> Iterator[str]:
-    """The app in its own process on a free port."""
+def running_app(prepare: Callable[[Path], None] | None = None) -> Iterator[str]:
+    """The app in its own process on a free port; `prepare` fills the user's folder first."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as home:
+        if prepare:
+            prepare(Path(home))
         env = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "VAE_HOME": home}
         process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=subprocess.DEVNULL)
         try:
@@ -231,11 +233,117 @@ def bench_film() -> None:
     row("4 s film, 30 frames/s, 512 px MP4", spread([timed(film)[1] for _ in range(3)], "s", 2))
 
 
+def crowd(home: Path) -> None:
+    """A model like faces-128 with 100,000 codes: its own ones, each ten times, a little moved."""
+    import hashlib
+    import shutil
+
+    import numpy as np
+
+    source, target = ROOT / "assets" / "models" / "faces-128", home / "models" / "crowd"
+    shutil.copytree(source, target)
+    with np.load(source / "codes.npz", allow_pickle=False) as data:
+        arrays = {key: data[key] for key in data.files}
+    rng = np.random.default_rng(0)
+    every = np.repeat(np.arange(len(arrays["mu"])), -(-100_000 // len(arrays["mu"])))[:100_000]
+    for key in ("mu", "logvar", "labels"):
+        arrays[key] = arrays[key][every]
+    arrays["mu"] = (arrays["mu"] + 0.4 * rng.standard_normal(arrays["mu"].shape)).astype(np.float16)
+    np.savez(target / "codes.npz", **arrays)
+    config = json.loads((target / "config.json").read_text("utf-8"))
+    config["files"]["codes.npz"] = hashlib.sha256((target / "codes.npz").read_bytes()).hexdigest()
+    (target / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+def circle(page: Any, radius: float) -> tuple[int, int, int]:
+    """A lasso round the middle of the map: dots in it, milliseconds to the figures, and to the contact sheet."""
+    import math
+
+    page.get_by_role("radio", name="Lasso").check(force=True)
+    box = page.locator('[data-testid="atlas-map"]').bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.locator(".atlas").evaluate("e => ['selected', 'selectMs', 'sheetMs'].forEach((key) => delete e.dataset[key])")
+    page.mouse.move(x + radius, y)
+    page.mouse.down()
+    for k in range(1, 41):
+        page.mouse.move(x + radius * math.cos(k / 20 * math.pi), y + radius * math.sin(k / 20 * math.pi))
+    page.mouse.up()
+    page.locator(".atlas[data-selected][data-sheet-ms]").wait_for(timeout=60_000)
+    return tuple(int(page.locator(".atlas").get_attribute(f"data-{key}")) for key in ("selected", "select-ms", "sheet-ms"))
+
+
+def hover(page: Any, seconds: float = DRAG_SECONDS) -> float:
+    """Pictures drawn per second while the mouse circles over the map."""
+    import math
+
+    page.get_by_role("radio", name="Look").check(force=True)
+    box = page.locator('[data-testid="atlas-map"]').bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before, start = frames(page), time.perf_counter()
+    while (t := time.perf_counter() - start) < seconds:
+        page.mouse.move(x + 0.3 * box["width"] * math.cos(2.5 * t), y + 0.3 * box["height"] * math.sin(2.5 * t))
+        time.sleep(1 / 120)
+    return (frames(page) - before) / (time.perf_counter() - start)
+
+
+def bench_atlas() -> None:
+    """The map: first view, hover, lasso, with 10,000 and with 100,000 codes."""
+    from playwright.sync_api import sync_playwright
+
+    sys.path.insert(0, str(ROOT))
+    from tests.browser.chromium import find
+    from tests.browser.conftest import FLAGS
+
+    with running_app(crowd) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), headless=True, args=FLAGS)
+        for model, count in (("faces-128", "10,000"), ("crowd", "100,000")):
+            first = []
+            for _ in range(REPEATS):
+                page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+                start = time.perf_counter()
+                page.goto(f"{url}/atlas?model={model}")
+                page.locator('[data-testid="atlas-map"][data-draw-ms][data-count]').wait_for(timeout=60_000)
+                while frames(page) < 1:
+                    time.sleep(0.01)
+                first.append(time.perf_counter() - start)
+                if len(first) < REPEATS:
+                    page.context.close()
+            row(f"map of {count} codes, first view, new browser session", spread(first, "s", 2))
+            time.sleep(6)  # both engines have loaded and measured themselves
+            row(f"map of {count} codes, hovering for {DRAG_SECONDS:.0f} s", spread([hover(page) for _ in range(3)], "frames/s"))
+            row(f"map of {count} codes, drawing all dots", f"{page.locator('[data-testid=atlas-map]').get_attribute('data-draw-ms')} ms")
+            radius, runs = 60.0, []
+            for k in range(REPEATS + 2):
+                selected, figures, sheet = circle(page, radius)
+                if k >= 2:  # the first two find the radius that holds about 1,000
+                    runs.append((selected, figures, sheet))
+                else:
+                    radius *= (1000 / max(selected, 1)) ** 0.5
+            row(f"map of {count} codes, lasso of {runs[0][0]:,}: figures", spread([r[1] for r in runs], "ms", 0))
+            row(f"map of {count} codes, lasso of {runs[0][0]:,}: contact sheet", spread([r[2] for r in runs], "ms", 0))
+            page.context.close()
+        browser.close()
+
+
+def bench_training() -> None:
+    """Our training loop against a plain PyTorch loop, in a process of its own: torch stays out of this one."""
+    from vae import jobs
+
+    for device in jobs.machine()["devices"]:
+        command = [sys.executable, "-m", "vae.bench_training", device["id"]]
+        found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.splitlines()[-1])
+        row(f"digits VAE, plain PyTorch loop, {device['title']}", spread(found["plain"], "images/s", 0))
+        row(f"digits VAE, our training loop, {device['title']}", spread(found["ours"], "images/s", 0))
+        row("what our loop costs more than the plain one", spread(found["extra"], "%"))
+
+
 SECTIONS: dict[str, Callable[..., None]] = {
     "decode": bench_decode,
     "photo": bench_photo,
     "film": bench_film,
+    "atlas": bench_atlas,
     "live": bench_live,
+    "training": bench_training,
 }
 
 

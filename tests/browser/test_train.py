@@ -62,7 +62,7 @@ def test_a_zip_becomes_a_model_under_the_hand(page: Page, start_app, tmp_path: P
         page.reload()
         expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SECONDS)
         expect(page.get_by_test_id("stProgress")).to_contain_text(re.compile(r"Step [\d,]+"), timeout=SECONDS)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while step(page) <= first:  # it went on, and the page follows by itself
             assert time.monotonic() < deadline
             time.sleep(0.2)

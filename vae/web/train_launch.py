@@ -34,7 +34,7 @@ CAPTIONS = {
     "sharp": "Styles and a discriminator, for photos of one kind, such as faces. Slow on a CPU.",
 }
 KL_WORDS = {"fixed": "Fixed beta", "warmup": "Beta after a warm-up", "target": "KL held at a target"}
-UPLOAD_MB = 1024
+UPLOAD_MB = 200  # as server.maxUploadSize, which Streamlit's upload route enforces
 MARKS = 40  # pictures and checks over a whole run
 CONV_SIZES = (8, 16, 28, 32, 48, 64)
 
@@ -104,7 +104,7 @@ def handed_in() -> tuple[list[str], jobs.Draft | None]:
     """Take a zip or several pictures, and keep them on disk for the job to come."""
     files = st.file_uploader("A zip, or several pictures", type=["zip", "png", "jpg", "jpeg", "webp"], accept_multiple_files=True,
                              max_upload_size=UPLOAD_MB, key="train_files",
-                             help="PNG, JPEG and WebP up to 20 MB each; folders in a zip become labels.")
+                             help="PNG, JPEG and WebP up to 20 MB each; folders in a zip become labels. Larger sets: give the path of a folder or zip.")
     st.caption("Elsewhere in this app your pictures never touch the disk. Training needs them there: they are kept in the job\u2019s own "
                "folder on this machine and removed with the job; what you do not train on is removed after a day.")
     held: tuple[tuple[str, ...], jobs.Draft] | None = st.session_state.get("train_draft")

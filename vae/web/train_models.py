@@ -12,7 +12,7 @@ from vae.bundle import Bundle, BundleError
 from vae.web.api import registry
 from vae.web.train_view import attempt, colours, draw, figure, open_in, say
 
-IMPORT_MB = 1024
+IMPORT_MB = 200
 PICTURES = 8
 
 
@@ -160,7 +160,7 @@ def same_pictures(bundles: list[Bundle]) -> None:
     """The same pictures through every model: your own, or digits."""
     from vae.data import PictureError, decode_picture
 
-    files = st.file_uploader("Pictures to reconstruct", type=["png", "jpg", "jpeg", "webp"], accept_multiple_files=True, key="train_compare_files",
+    files = st.file_uploader("Pictures to reconstruct", type=["png", "jpg", "jpeg", "webp"], accept_multiple_files=True, max_upload_size=20, key="train_compare_files",
                              help="Up to eight; they stay in memory. Without any, digits are used.")
     data = [file.getvalue() for file in files][:PICTURES]
     for place, bundle in enumerate(bundles):
