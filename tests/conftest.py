@@ -59,3 +59,36 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def start_app() -> Callable[..., object]:
     """For tests that need an app of their own: `with start_app(home, NAME=value) as url`."""
     return running_app
+
+
+def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", **settings: object) -> Path:
+    """A bundle of an untrained tiny model, with the codes of some digits; `settings` go to its ModelConfig."""
+    import torch
+
+    from vae.config import DataConfig, ModelConfig
+    from vae.data import open_data
+    from vae.export import About, export_model
+    from vae.model import Autoencoder
+
+    style = architecture == "style"
+    shape = dict(image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16) if style else dict(
+        image_size=16, channels=1, latent_size=2, width=0.125)  # fmt: skip
+    model = ModelConfig(architecture, **{**shape, **settings})
+    torch.manual_seed(0)
+    weights = Autoencoder(model).state_dict()
+    pictures = open_data(DataConfig(("sklearn-digits",), limit=300), model.image_size, model.channels)
+    train, test = pictures.split(0.4)
+    about = About(f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None)
+    return export_model(weights, model, train, test, folder / (name or f"tiny-{architecture}"), about)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a flat bundle: 16 px grey, 2 numbers."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def tiny_style_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle with levels: 32 px colour, 8 numbers, 4 levels of 16 style numbers, an eye template."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("models"), "style")

@@ -33,7 +33,7 @@ OPTIONAL_FILES = ("directions.npz", "card.md")
 MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
-MAX_CODES = 20_000
+MAX_CODES = 100_000
 CLIP_SIGMA = 6.0
 CHUNK = 8  # pictures per run of the decoder: more cost memory and gain no time
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -53,17 +53,24 @@ def user_home() -> Path:
 class Stats:
     """How the codes of the data are spread. Vectors (d,), matrices (d, d), float64; eigenvectors are columns.
 
-    The prior is N(prior_mean, prior_chol @ prior_chol.T). kl: mean KL per dimension in nats.
+    mean: the average picture's code, where all sliders stand at zero. It is the mean of the codes (`centre`), except
+    where that decodes to no picture: the codes of photos lie on a shell around it, and the decoder knows nothing of
+    its inside. Then `shell` is true and `mean` is the code of the average of the pictures.
+    std, cov, eigenvalues, eigenvectors: of the codes around `centre`. kl: mean KL per dimension in nats.
+    The prior is a mixture of k Gaussians: prior_weight (k,), prior_mean (k, d), prior_chol (k, d, d).
     """
 
     mean: Array
     std: Array
+    centre: Array = field(repr=False)
     cov: Array = field(repr=False)
     kl: Array = field(repr=False)
     eigenvalues: Array = field(repr=False)
     eigenvectors: Array = field(repr=False)
+    prior_weight: Array = field(repr=False)
     prior_mean: Array = field(repr=False)
     prior_chol: Array = field(repr=False)
+    shell: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +121,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise BundleError(f"{path.name} has no config.json; copy the whole bundle folder again.")
     if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise BundleError(f"{path.name}/config.json is larger than {MAX_CONFIG_BYTES:,} bytes; this is no model bundle.")
+        raise BundleError(
+            f"{path.name}/config.json is larger than {MAX_CONFIG_BYTES:,} bytes; this is no model bundle."
+        )
     try:
         config = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -123,10 +132,14 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path.name}/config.json holds no object; copy the bundle again.")
     if config.get("format") != FORMAT:
         found = json.dumps(config.get("format"))[:40]
-        raise BundleError(f"{path.name}/config.json has format {found}, and this version reads {FORMAT}; export the model anew.")
+        raise BundleError(
+            f"{path.name}/config.json has format {found}, and this version reads {FORMAT}; export the model anew."
+        )
     unknown = sorted(set(config) - set(CONFIG_KEYS))
     if unknown:
-        raise BundleError(f"{path.name}/config.json has the unknown key {unknown[0][:40]!r}; it may have {', '.join(CONFIG_KEYS)}.")
+        raise BundleError(
+            f"{path.name}/config.json has the unknown key {unknown[0][:40]!r}; it may have {', '.join(CONFIG_KEYS)}."
+        )
     kinds = {**dict.fromkeys(("name", "title", "description", "created", "licence"), str), "model": dict, "files": dict}
     kinds |= {"recipe": dict, "metrics": dict}
     for key, kind in kinds.items():
@@ -153,9 +166,13 @@ def _read_eyes(path: Path, config: dict[str, Any], size: int) -> tuple[tuple[flo
     except (TypeError, ValueError):
         points = np.empty(0)
     if points.shape != (2, 2) or not np.isfinite(points).all() or points.min() < 0 or points.max() > size:
-        raise BundleError(f"{path.name}/config.json has eyes that are not two points in a picture of {size} px; export anew.")
+        raise BundleError(
+            f"{path.name}/config.json has eyes that are not two points in a picture of {size} px; export anew."
+        )
     if points[0, 0] >= points[1, 0]:
-        raise BundleError(f"{path.name}/config.json has its eyes in the wrong order; the picture's left eye comes first.")
+        raise BundleError(
+            f"{path.name}/config.json has its eyes in the wrong order; the picture's left eye comes first."
+        )
     return tuple((float(x), float(y)) for x, y in points)
 
 
@@ -164,7 +181,9 @@ def _check_files(path: Path, files: dict[str, Any]) -> None:
     allowed = (*REQUIRED_FILES, *OPTIONAL_FILES)
     for name, promised in files.items():
         if name not in allowed:
-            raise BundleError(f"{path.name}/config.json lists the file {name[:80]!r}; a bundle has {', '.join(allowed)} only.")
+            raise BundleError(
+                f"{path.name}/config.json lists the file {name[:80]!r}; a bundle has {', '.join(allowed)} only."
+            )
         if not isinstance(promised, str) or not re.fullmatch(r"[0-9a-f]{64}", promised):
             raise BundleError(f"{path.name}/config.json has no SHA-256 for {name}; export the model anew.")
     for name in REQUIRED_FILES:
@@ -177,10 +196,14 @@ def _check_files(path: Path, files: dict[str, Any]) -> None:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise BundleError(f"{path.name}/{name} is larger than {MAX_FILE_BYTES:,} bytes; this is no model bundle.")
         if _sha256(file) != promised:
-            raise BundleError(f"{path.name}/{name} is not the file that was exported (its SHA-256 differs); copy the bundle again.")
+            raise BundleError(
+                f"{path.name}/{name} is not the file that was exported (its SHA-256 differs); copy the bundle again."
+            )
 
 
-def _check_graph(path: Path, name: str, inputs: dict[str, tuple], outputs: dict[str, tuple], inside: Iterable[str]) -> None:
+def _check_graph(
+    path: Path, name: str, inputs: dict[str, tuple], outputs: dict[str, tuple], inside: Iterable[str]
+) -> None:
     """The ONNX file has these inputs and outputs, no foreign or looping operator, and keeps all tensors inside."""
     import onnx
 
@@ -188,33 +211,50 @@ def _check_graph(path: Path, name: str, inputs: dict[str, tuple], outputs: dict[
     try:
         model = onnx.load_model_from_string((path / name).read_bytes())
         graph = model.graph
-        external = [t.name for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL or t.external_data]
+        external = [
+            t.name for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL or t.external_data
+        ]
         if external:
-            raise BundleError(f"{where} points to a file outside the bundle for {external[0][:60]!r}; export it with its weights inside.")
+            raise BundleError(
+                f"{where} points to a file outside the bundle for {external[0][:60]!r}; export it with its weights "
+                "inside."
+            )
         for node in graph.node:
             subgraph = any(a.HasField("g") or a.graphs or a.t.external_data for a in node.attribute)
             if node.domain not in ("", "ai.onnx") or node.op_type in CONTROL_FLOW or subgraph:
-                raise BundleError(f"{where} uses the operator {node.op_type[:40]!r}, which a bundle may not; export it from plain layers.")
+                raise BundleError(
+                    f"{where} uses the operator {node.op_type[:40]!r}, which a bundle may not; export it from plain "
+                    "layers."
+                )
         onnx.checker.check_model(model)
     except BundleError:
         raise
     except Exception as error:  # protobuf and the checker raise errors of many kinds, and none may end the app
         reason = str(error).strip().split("\n")[0][:120]
-        raise BundleError(f"{where} is not a readable ONNX file ({reason or type(error).__name__}); copy the bundle again.") from None
+        raise BundleError(
+            f"{where} is not a readable ONNX file ({reason or type(error).__name__}); copy the bundle again."
+        ) from None
     names = {t.name for t in graph.initializer}
     found_in = {v.name: v for v in graph.input if v.name not in names}
     for found, wanted in ((found_in, inputs), ({v.name: v for v in graph.output}, outputs)):
         if set(found) != set(wanted):
-            raise BundleError(f"{where} has {', '.join(sorted(found)) or 'nothing'} where {', '.join(sorted(wanted))} belongs; export anew.")
+            raise BundleError(
+                f"{where} has {', '.join(sorted(found)) or 'nothing'} where {', '.join(sorted(wanted))} belongs; "
+                "export anew."
+            )
         for key, shape in wanted.items():
             dims = found[key].type.tensor_type.shape.dim
             got = tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
             if got != shape or found[key].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-                raise BundleError(f"{where} has {key} of shape {got} where config.json says {shape}, None being free; export anew.")
+                raise BundleError(
+                    f"{where} has {key} of shape {got} where config.json says {shape}, None being free; export anew."
+                )
     made = {o for node in graph.node for o in node.output}
     missing = [value for value in inside if value not in made]
     if missing:
-        raise BundleError(f"{where} has no value {missing[0]!r}, where it would be cut into levels; export the model anew.")
+        raise BundleError(
+            f"{where} has no value {missing[0]!r}, where it would be cut into levels; export the model anew."
+        )
 
 
 def _read_arrays(path: Path, name: str, wanted: Sequence[str]) -> dict[str, Array]:
@@ -242,7 +282,10 @@ def _numbers(path: Path, name: str, key: str, array: Array, shape: tuple, dtype:
     where = f"{path.name}/{name}"
     fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
     if not fits or array.dtype.kind not in "fiub":
-        raise BundleError(f"{where} has {key} of shape {array.shape} and type {array.dtype} where numbers of shape {shape} belong; export anew.")
+        raise BundleError(
+            f"{where} has {key} of shape {array.shape} and type {array.dtype} where numbers of shape {shape} "
+            "belong; export anew."
+        )
     if not np.isfinite(array).all():
         raise BundleError(f"{where} has a number in {key} that is not finite; export the model anew.")
     return np.ascontiguousarray(array, dtype)
@@ -255,20 +298,25 @@ def _words(path: Path, name: str, key: str, array: Array, count: int) -> tuple[s
 
 
 def _read_stats(path: Path, d: int) -> Stats:
-    vectors, matrices = ("mean", "std", "kl", "eigenvalues", "prior_mean"), ("cov", "eigenvectors", "prior_chol")
-    arrays = _read_arrays(path, "stats.npz", (*vectors, *matrices))
-    checked = {key: _numbers(path, "stats.npz", key, arrays[key], (d,)) for key in vectors}
-    checked |= {key: _numbers(path, "stats.npz", key, arrays[key], (d, d)) for key in matrices}
-    if (checked["std"] < 0).any() or (np.diag(checked["prior_chol"]) == 0).any():
+    vectors, matrices = ("mean", "std", "centre", "kl", "eigenvalues"), ("cov", "eigenvectors")
+    arrays = _read_arrays(path, "stats.npz", (*vectors, *matrices, "prior_weight", "prior_mean", "prior_chol", "shell"))
+    shapes: dict[str, tuple] = {**dict.fromkeys(vectors, (d,)), **dict.fromkeys(matrices, (d, d))}
+    count = len(np.atleast_1d(arrays["prior_weight"]))
+    shapes |= {"prior_weight": (count,), "prior_mean": (count, d), "prior_chol": (count, d, d), "shell": ()}
+    checked = {key: _numbers(path, "stats.npz", key, arrays[key], shape) for key, shape in shapes.items()}
+    positive = np.diagonal(checked["prior_chol"], axis1=1, axis2=2).all() and (checked["prior_weight"] > 0).all()
+    if (checked["std"] < 0).any() or not positive or not count:
         raise BundleError(f"{path.name}/stats.npz has a spread that is negative or zero; export the model anew.")
-    return Stats(**checked)
+    return Stats(**{**checked, "shell": bool(checked["shell"])})
 
 
 def _read_codes(path: Path, d: int) -> Codes:
     arrays = _read_arrays(path, "codes.npz", ("mu", "logvar", "labels", "label_names"))
     mu = _numbers(path, "codes.npz", "mu", arrays["mu"], (None, d), np.float32)
     if len(mu) > MAX_CODES:
-        raise BundleError(f"{path.name}/codes.npz holds {len(mu):,} codes, more than {MAX_CODES:,}; export fewer codes.")
+        raise BundleError(
+            f"{path.name}/codes.npz holds {len(mu):,} codes, more than {MAX_CODES:,}; export fewer codes."
+        )
     logvar = _numbers(path, "codes.npz", "logvar", arrays["logvar"], mu.shape, np.float32)
     labels = _numbers(path, "codes.npz", "labels", arrays["labels"], (len(mu), None), np.int32)
     return Codes(mu, logvar, labels, _words(path, "codes.npz", "label_names", arrays["label_names"], labels.shape[1]))
@@ -283,11 +331,30 @@ def _read_directions(path: Path, d: int) -> Directions | None:
         raise BundleError(f"{path.name}/{name} has a direction that is zero; export the model anew.")
     texts = {key: _words(path, name, key, arrays[key], len(w)) for key in words}
     if len(set(texts["names"])) != len(w) or not all(NAME.fullmatch(n) for n in texts["names"]):
-        raise BundleError(f"{path.name}/{name} has names that repeat or are not made of letters, digits, '-', '_'; export anew.")
+        raise BundleError(
+            f"{path.name}/{name} has names that repeat or are not made of letters, digits, '-', '_'; export anew."
+        )
     if set(texts["kind"]) - {"label", "measured"}:
         raise BundleError(f"{path.name}/{name} has a kind other than 'label' and 'measured'; export the model anew.")
     score = _numbers(path, name, "score", arrays["score"], (len(w),))
     return Directions(**texts, w=w, score=score, leaks=_numbers(path, name, "leaks", arrays["leaks"], (len(w), len(w))))
+
+
+def make_session(model: bytes, where: str, threads: int = 0) -> Any:
+    """An ONNX Runtime session on the CPU; threads 0 is one a core, at most 4. Raises BundleError naming `where`."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
+    options.inter_op_num_threads = 1
+    # Threads that spin while they wait take the cores from the browser, which draws on the same machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common base that it documents
+        reason = str(error).strip().split("\n")[0][:160]
+        raise BundleError(f"{where} cannot be run ({reason}); export the model anew.") from None
 
 
 class Bundle:
@@ -347,19 +414,6 @@ class Bundle:
 
     # -- the networks ------------------------------------------------------------------------------------------
 
-    def _session(self, model: bytes, name: str) -> Any:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = min(4, os.cpu_count() or 1)
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common base that it documents
-            reason = str(error).strip().split("\n")[0][:160]
-            raise BundleError(f"{self.path.name}/{name} cannot be run ({reason}); export the model anew.") from None
-
     @cached_property
     def _decoder(self) -> Any:
         """One session for all sizes: the images of the lower levels are outputs too, made only when asked for."""
@@ -373,11 +427,11 @@ class Bundle:
                 value = onnx.helper.make_tensor_value_info(f"rgb.{self._level(size)}", onnx.TensorProto.FLOAT, shape)
                 model.graph.output.append(value)
             data = model.SerializeToString()
-        return self._session(data, "decoder.onnx")
+        return make_session(data, f"{self.path.name}/decoder.onnx")
 
     @cached_property
     def _encoder(self) -> Any:
-        return self._session((self.path / "encoder.onnx").read_bytes(), "encoder.onnx")
+        return make_session((self.path / "encoder.onnx").read_bytes(), f"{self.path.name}/encoder.onnx")
 
     def warm_up(self) -> None:
         """Load both networks, so that the first picture does not wait for them."""
@@ -393,10 +447,15 @@ class Bundle:
         """z as float32, its shape and numbers checked."""
         d = self.latent_size
         try:
+            numbers = np.asarray(z)
+            if numbers.dtype.kind not in "fiu":
+                raise TypeError(numbers.dtype)
             with np.errstate(over="ignore"):
-                z = np.array(z, np.float32)
+                z = np.array(numbers, np.float32)
         except (TypeError, ValueError):
-            raise BundleError(f"This code is not a table of numbers; {self.name} takes {d} numbers a picture.") from None
+            raise BundleError(
+                f"This code is not a table of numbers; {self.name} takes {d} numbers a picture."
+            ) from None
         shapes = [(d,), (len(z) if z.ndim else 0, d)]
         if self.levels:
             shapes.append((len(z) if z.ndim else 0, self.levels, d))
@@ -427,7 +486,9 @@ class Bundle:
         offsets = np.zeros(shape, np.float32) if delta is None else np.asarray(delta, np.float32)
         offsets = offsets[None] if offsets.ndim == 2 else offsets
         if offsets.shape != shape or not np.isfinite(offsets).all():
-            raise BundleError(f"The style offsets have the shape {offsets.shape}; give finite numbers of shape {shape}.")
+            raise BundleError(
+                f"The style offsets have the shape {offsets.shape}; give finite numbers of shape {shape}."
+            )
         return {"z": np.ascontiguousarray(z), "delta": np.ascontiguousarray(offsets)}
 
     def decode_float(self, z: Any, delta: Any = None, size: int | None = None) -> Array:
@@ -463,10 +524,13 @@ class Bundle:
             x = images.astype(np.float32)
         else:
             raise BundleError(
-                f"Pictures of shape {images.shape} and type {images.dtype} do not fit; {self.name} takes uint8 (N, {s}, {s}, {c})."
+                f"Pictures of shape {images.shape} and type {images.dtype} do not fit; "
+                f"{self.name} takes uint8 (N, {s}, {s}, {c})."
             )
         if not len(x) or not np.isfinite(x).all():
-            raise BundleError("There is no picture here, or a pixel that is not finite; give at least one whole picture.")
+            raise BundleError(
+                "There is no picture here, or a pixel that is not finite; give at least one whole picture."
+            )
         session = self._get("_encoder")
         x = np.ascontiguousarray(x)
         parts = [session.run(["mu", "logvar"], {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
@@ -520,7 +584,9 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     try:
         return Bundle(path)
     except OSError as error:
-        raise BundleError(f"{path.name} cannot be read ({error.strerror or error}); check the folder's permissions.") from None
+        raise BundleError(
+            f"{path.name} cannot be read ({error.strerror or error}); check the folder's permissions."
+        ) from None
 
 
 class Registry:
@@ -582,7 +648,18 @@ class Registry:
 
 def summary(bundle: Bundle) -> dict[str, Any]:
     """What a list of models shows of a bundle."""
-    keys = ("name", "title", "description", "image_size", "channels", "latent_size", "levels", "style_size", "digest", "licence")
+    keys = (
+        "name",
+        "title",
+        "description",
+        "image_size",
+        "channels",
+        "latent_size",
+        "levels",
+        "style_size",
+        "digest",
+        "licence",
+    )
     return {**{key: getattr(bundle, key) for key in keys}, "face": bundle.eyes is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,13 @@ def principal_basis(stats: "Stats") -> Basis:
     variance = np.maximum(stats.eigenvalues, 1e-12)
     share = variance / variance.sum()
     axes = tuple(
-        Axis(str(i), f"PC {i + 1}", f"Principal axis {i + 1} holds {100 * part:.1f} % of the spread of the codes.", "", float(part))
+        Axis(
+            str(i),
+            f"PC {i + 1}",
+            f"Principal axis {i + 1} holds {100 * part:.1f} % of the spread of the codes.",
+            "",
+            float(part),
+        )
         for i, part in enumerate(share)
     )
     vectors, sigma = stats.eigenvectors.T, np.sqrt(variance)[:, None]
@@ -133,12 +140,27 @@ def named_basis(stats: "Stats", directions: Any) -> Basis:
 
 
 def bases(bundle: "Bundle") -> dict[str, Basis]:
-    """The bundle's bases by name, in the order in which to offer them; "named" only where directions exist."""
+    """The bases by name, in the order in which to offer them; "named" where the bundle or the user has directions."""
+    from vae import taught
+
     stats = bundle.stats
     found = {"raw": raw_basis(stats), "principal": principal_basis(stats)}
     if bundle.directions is not None:
         found["named"] = named_basis(stats, bundle.directions)
+    if own := taught.load(bundle):
+        found["named"] = taught_basis(stats, own, found.get("named"))
     return found
+
+
+def taught_basis(stats: "Stats", own: Sequence[Any], known: Basis | None) -> Basis:
+    """The user's own directions, before those of the bundle where it has any; moved in the same way."""
+    w = np.array([direction.w for direction in own])
+    sigma = np.sqrt(np.einsum("kd,de,ke->k", w, stats.cov, w))[:, None]
+    axes = tuple(Axis(direction.id, direction.label, direction.detail, "Taught", direction.auc) for direction in own)
+    W, D = w / sigma, (w @ stats.cov) / sigma
+    if known is not None:
+        axes, W, D = axes + known.axes, np.concatenate([W, known.W]), np.concatenate([D, known.D])
+    return Basis("named", "Named directions", axes, W, D)
 
 
 def step(basis: Basis, k: int, locks: Array | None = None, cov: Array | None = None) -> Array:
@@ -192,11 +214,28 @@ def sample(bundle: "Bundle", seed: int, temperature: float = 0.7, count: int = 1
     The same seed gives the same codes on every machine, and code i does not depend on count.
     """
     check_seed(seed, temperature, count)
-    stats = bundle.stats
-    noise = np.random.default_rng(int(seed)).standard_normal((count, len(stats.mean)))
-    # Sums in a fixed order: BLAS would round differently from machine to machine.
-    spread = np.einsum("nd,ed->ne", noise, stats.prior_chol)
-    return (stats.prior_mean + temperature * spread).astype(np.float32)
+    stats, draws = bundle.stats, []
+    share = np.cumsum(stats.prior_weight) / stats.prior_weight.sum()
+    for i in range(count):
+        rng = np.random.default_rng((int(seed), i))
+        part = min(int(np.searchsorted(share, rng.random(), side="right")), len(share) - 1)
+        # einsum sums in a fixed order, BLAS would round differently from machine to machine
+        draws.append(
+            stats.prior_mean[part] + np.einsum("de,e->d", stats.prior_chol[part], rng.standard_normal(len(stats.mean)))
+        )
+    return toward(stats, np.array(draws), temperature).astype(np.float32)
+
+
+def toward(stats: "Stats", z: Array, temperature: float) -> Array:
+    """Codes z (..., d) at a share of their way from the average picture's code: 0 is that code, 1 is z itself.
+
+    Where codes lie on a shell the way is the great arc, which never enters the inside, where nothing decodes.
+    """
+    if not stats.shell:
+        return stats.mean + temperature * (z - stats.mean)
+    arc = slerp(stats.mean, z, temperature)
+    length = lerp(np.linalg.norm(stats.mean), np.linalg.norm(z, axis=-1, keepdims=True), min(temperature, 1.0))
+    return arc * (length / np.maximum(np.linalg.norm(arc, axis=-1, keepdims=True), 1e-12))
 
 
 def jitter(mu: Array, logvar: Array, seed: int, temperature: float = 1.0) -> Array:
@@ -218,22 +257,33 @@ def unpack(text: str, stats: "Stats") -> Array:
     """The code (d,) float32 of a packed text. Raises LatentError."""
     d = len(stats.mean)
     try:
+        if {"+", "/", "="} & set(text):  # of plain base64; a link has - and _ in their place
+            raise binascii.Error
         data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise LatentError("The code in this link has characters that a code never has; copy the whole link again.") from None
+        raise LatentError(
+            "The code in this link has characters that a code never has; copy the whole link again."
+        ) from None
     if len(data) != 2 * d:
-        raise LatentError(f"The code in this link holds {len(data)} bytes where this model needs {2 * d}; copy it whole.")
+        raise LatentError(
+            f"The code in this link holds {len(data)} bytes where this model needs {2 * d}; copy it whole."
+        )
     scaled = np.frombuffer(data, "<i2").astype(np.float64) / 32767 * PACK_RANGE
     return (stats.mean + scaled * np.maximum(stats.std, 1e-6)).astype(np.float32)
 
 
 def mahalanobis(z: Array, stats: "Stats") -> Array:
-    """Distance of codes (..., d) from the mean of the data in standard deviations; about sqrt(d) for a usual one."""
-    y = np.linalg.solve(stats.prior_chol, (np.asarray(z, np.float64) - stats.prior_mean)[..., None])[..., 0]
+    """Distance of codes (..., d) from the centre of the data in standard deviations; about sqrt(d) for a usual one."""
+    y = (np.asarray(z, np.float64) - stats.centre) @ stats.eigenvectors / np.sqrt(np.maximum(stats.eigenvalues, 1e-12))
     return np.sqrt((y * y).sum(-1))
 
 
 def log_density(z: Array, stats: "Stats") -> Array:
-    """Log density in nats of codes (..., d) under the bundle's Gaussian prior."""
-    log_det = 2 * np.log(np.abs(np.diag(stats.prior_chol))).sum()
-    return -0.5 * (mahalanobis(z, stats) ** 2 + log_det + len(stats.mean) * np.log(2 * np.pi))
+    """Log density in nats of codes (..., d) under the bundle's prior, a mixture of Gaussians."""
+    z, parts = np.asarray(z, np.float64), []
+    for weight, mean, chol in zip(stats.prior_weight / stats.prior_weight.sum(), stats.prior_mean, stats.prior_chol):
+        # one factorisation for all codes: solve() would make one for each of a stack
+        y = np.linalg.solve(chol, (z - mean).reshape(-1, len(mean)).T).T.reshape(z.shape)
+        log_det = 2 * np.log(np.abs(np.diag(chol))).sum()
+        parts.append(np.log(weight) - 0.5 * ((y * y).sum(-1) + log_det + len(mean) * np.log(2 * np.pi)))
+    return np.logaddexp.reduce(np.stack(parts), axis=0)
