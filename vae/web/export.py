@@ -44,13 +44,13 @@ def code_npz(bundle: Bundle, here: Current) -> bytes:
 
 
 def axis_of(bundle: Bundle, here: Current) -> tuple[latent.Basis, int]:
-    """The axis that was last touched, or the first one."""
+    """The axis that was last touched, or one that is good to see."""
     every = latent.bases(bundle)
     name, _, axis = (here.axis or "").partition(":")
     if name in every and any(a.id == axis for a in every[name].axes):
         return every[name], every[name].index(axis)
     basis = every.get("named") or every["principal"]
-    return basis, 0
+    return basis, next((row for row, axis in enumerate(basis.axes) if axis.id == "Smiling"), 0)
 
 
 def traversal(bundle: Bundle, here: Current) -> list[np.ndarray]:

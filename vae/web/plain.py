@@ -13,9 +13,23 @@ from vae.web.live import usual_sigma
 from vae.web.photo import shown
 from vae.web.state import Current, grid
 
-TOP = 12
+TOP, PER_GROUP = 12, 2
+# As in sliders.js: what one wants to move first comes first, and groups that are not listed (taught ones) before that.
+GROUPS = ("Expression", "Pose", "Hair", "Eyes", "Beard", "Worn", "Skin", "Light", "Background", "Person")
 REACH = 4.0
 ORDER = ("named", "principal", "raw")
+
+
+def in_view(basis: latent.Basis) -> tuple[list[int], list[int]]:
+    """Rows of a basis as they are listed, and those of them that are shown at first."""
+    axes = basis.axes
+    if not any(axis.group in GROUPS for axis in axes):
+        rows = list(range(len(axes)))
+        return rows, rows[:TOP]
+    rank = {group: n for n, group in enumerate(GROUPS)}
+    rows = sorted(range(len(axes)), key=lambda i: (rank.get(axes[i].group, -1), -(axes[i].score or 0)))
+    shown = [i for n, i in enumerate(rows) if [axes[j].group for j in rows[:n]].count(axes[i].group) < PER_GROUP or axes[i].group not in rank]
+    return rows, shown
 
 
 class Plain:
@@ -114,11 +128,11 @@ class Plain:
         chosen = st.radio("Axes", names, format_func=titles.get, horizontal=True, key=f"basis-{self.bundle.name}")
         basis = self.every[chosen]
         values = basis.values(self.here.z, self.bundle.stats.mean)
-        rows = list(range(min(TOP, len(basis))))
-        if len(basis) > TOP:
-            more = st.multiselect(f"Any other of the {len(basis)} axes", range(TOP, len(basis)), format_func=lambda i: basis.axes[i].label,
-                                  key=f"more-{self.bundle.name}-{chosen}")
-            rows += more
+        listed, rows = in_view(basis)
+        others = [row for row in listed if row not in rows]
+        if others:
+            rows = rows + st.multiselect(f"Any other of the {len(basis)} axes", others, format_func=lambda i: basis.axes[i].label,
+                                         key=f"more-{self.bundle.name}-{chosen}")
         keys = [f"{basis.name}:{basis.axes[row].id}" for row in rows]
         labels = {key: basis.axes[row].label for key, row in zip(keys, rows)}
         locks = f"locks-{self.bundle.name}"

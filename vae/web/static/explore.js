@@ -86,14 +86,14 @@ class Explore {
         h("div", { class: "meter" },
           h("p", { class: "speed" }, this.fps, " fps", h("i", {}, "\u00b7"), this.ms, " ms", h("i", {}, "\u00b7"), this.where),
           h("div", { class: "segments engine", role: "radiogroup", "aria-label": "Engine" }, ...this.radios)),
-        this.figures,
+        this.figures, this.photoBox,
         h("div", { class: "actions" },
           h("div", { class: "draw" }, button("dice", "Random", () => this.random(true), { class: "button primary" }), seedField,
             temperatureField),
           h("div", { class: "tools" },
             button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
             button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: "All sliders back to where this face began" }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
-        this.notice, this.photoBox),
+        this.notice),
       this.panel.element);
   }
 

@@ -16,7 +16,10 @@ import { h, icon, signed, spoken } from "./dom.js";
 
 const RANGE = 4;
 const TOP = 12;
+const PER_GROUP = 2; // of axes in groups, the best of each group are in view
 const SHOW_ALL_BELOW = 30; // a short list needs no "show all"
+// What one wants to move first comes first; groups that are not listed (taught ones) come before them.
+const GROUPS = ["Expression", "Pose", "Hair", "Eyes", "Beard", "Worn", "Skin", "Light", "Background", "Person"];
 const ORDER = ["named", "principal", "raw"];
 const SHORT = { named: "Named", principal: "Principal", raw: "Raw" };
 const KEYS = { ArrowRight: 0.1, ArrowUp: 0.1, ArrowLeft: -0.1, ArrowDown: -0.1, PageUp: 1, PageDown: -1 };
@@ -210,19 +213,34 @@ export class SliderPanel {
     return this.basis ? this.#rows.get(this.basis.name) : [];
   }
 
+  /* Rows as they are listed: grouped ones by group and then by how well the direction is read out. */
+  get #listed() {
+    const rank = (row) => GROUPS.indexOf(row.axis.group);
+    return [...this.rows].sort((a, b) => rank(a) - rank(b) || (a.axis.group ? (b.axis.score ?? 0) - (a.axis.score ?? 0) : 0) || a.row - b.row);
+  }
+
+  #top(rows) {
+    if (!rows.some((row) => row.axis.group)) return rows.slice(0, TOP);
+    const taken = new Map();
+    return rows.filter(({ axis: { group } }) => {
+      taken.set(group, (taken.get(group) ?? 0) + 1);
+      return !GROUPS.includes(group) || taken.get(group) <= PER_GROUP;
+    });
+  }
+
   /* Which rows are in the list: the top ones, all, or those that were searched for; collapsed ones in a fold. */
   #layout() {
     const words = this.search.value.trim().toLowerCase();
-    const every = this.rows;
+    const every = this.#listed;
     const alive = every.filter((row) => !row.axis.collapsed);
     const dead = every.filter((row) => row.axis.collapsed);
     const full = this.#all.has(this.basis.name) || alive.length <= SHOW_ALL_BELOW;
     const found = (row) => `${row.axis.label} ${row.axis.group}`.toLowerCase().includes(words);
-    const shown = words ? every.filter(found) : full ? alive : alive.slice(0, TOP);
+    const shown = words ? every.filter(found) : full ? alive : this.#top(alive);
     const nodes = this.#grouped(shown);
     if (words && !shown.length) nodes.push(h("p", { class: "empty" }, `No axis is called \u201c${this.search.value.trim()}\u201d here.`));
     if (!words && alive.length > SHOW_ALL_BELOW) {
-      const label = full ? `Show the top ${TOP}` : `Show all ${alive.length}`;
+      const label = full ? "Show fewer" : `Show all ${alive.length}`;
       nodes.push(h("button", { type: "button", class: "more", onclick: () => this.#toggleAll() }, label));
     }
     if (!words && dead.length) {
