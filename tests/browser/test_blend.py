@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from vae import blend
 from vae.bundle import default_registry
 
 CANVAS = "[data-testid=live-canvas]"
+expect.set_options(timeout=60_000)  # the machine may be busy
 
 
 def photo(image: np.ndarray | None = None, name: str = "astronaut.jpg") -> FilePayload:
@@ -36,14 +36,25 @@ def frames(page: Page) -> int:
 
 def settled(page: Page) -> np.ndarray:
     """The picture once it no longer changes."""
-    before = None
-    for _ in range(60):
+    before, same = pixels(page), 0
+    for _ in range(120):
         page.wait_for_timeout(300)
         now = pixels(page)
-        if before is not None and np.array_equal(now, before):
-            return now
+        same = same + 1 if np.array_equal(now, before) else 0
         before = now
+        if same == 4:
+            return now
     raise AssertionError("the picture never came to rest")
+
+
+def shows(page: Page, expected: np.ndarray, most: float = 1, mean: float = 1) -> None:
+    """Wait until the canvas shows these pixels, to at most `most` levels, `mean` on average."""
+    for _ in range(150):
+        difference = np.abs(pixels(page).astype(int) - expected)
+        if difference.max() <= most and difference.mean() <= mean:
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(f"the picture differs by up to {difference.max()} levels, {difference.mean():.2f} on average")
 
 
 def choose(page: Page, slot: int, file: FilePayload) -> None:
@@ -83,18 +94,14 @@ def test_mix_follows_the_hand_and_ends_at_the_people(two: Page) -> None:
     settled(two)
     for value, person in ((0, people[0]), (1, people[1])):
         slide(two, "mix:all", value)
-        expected = blend.reconstruct(bundle, [person])[0]
-        assert np.abs(settled(two).astype(int) - expected).max() <= 1
+        shows(two, blend.reconstruct(bundle, [person])[0])
     slide(two, "mix:fine", 0)
     weights = blend.pair_weights(bundle.levels, 1.0, fine=0.0)
-    assert np.abs(settled(two).astype(int) - blend.blend(bundle, people, weights)).max() <= 1
+    shows(two, blend.blend(bundle, people, weights))
     slide(two, "mix:all", 0.37)
-    for path, label in (("slerp", None), ("lerp", "Straight")):
-        if label:
-            two.get_by_text(label, exact=True).click()
-        expected = blend.blend(bundle, people, blend.pair_weights(bundle.levels, 0.37), path)
-        # the slider stands on steps of 0.005
-        assert np.abs(settled(two).astype(int) - expected).mean() < 0.5
+    for path, label in (("lerp", "Straight"), ("slerp", "Along the sphere")):
+        two.get_by_role("radio", name=label).check()
+        shows(two, blend.blend(bundle, people, blend.pair_weights(bundle.levels, 0.37), path))
 
 
 def test_dragging_draws_many_frames(two: Page) -> None:
@@ -152,7 +159,7 @@ def test_table_click_makes_the_cell_the_face(two: Page) -> None:
     bundle = default_registry().get("faces-128")
     people = [blend.photo_source(bundle, photo()["buffer"]), blend.sample_source(bundle, 1)]
     weights = blend.grid_weights(bundle.levels, 1, 1, 2)[0]
-    assert np.abs(settled(two).astype(int) - blend.blend(bundle, people, weights)).max() <= 1
+    shows(two, blend.blend(bundle, people, weights))
 
 
 def test_three_people_on_the_pad(two: Page) -> None:
@@ -163,7 +170,7 @@ def test_three_people_on_the_pad(two: Page) -> None:
     settled(two)
     two.get_by_role("button", name="All C", exact=True).click()
     bundle = default_registry().get("faces-128")
-    assert np.abs(settled(two).astype(int) - blend.reconstruct(bundle, [blend.sample_source(bundle, 2)])[0]).max() <= 1
+    shows(two, blend.reconstruct(bundle, [blend.sample_source(bundle, 2)])[0])
     pad.focus()
     before = pad.get_attribute("aria-valuetext")
     two.keyboard.press("Shift+ArrowUp")
@@ -222,8 +229,7 @@ def test_sent_to_explore_it_is_the_same_face(two: Page) -> None:
     two.get_by_role("button", name="Send to Explore").click()
     expect(two.locator("input[data-axis^='mix:']")).to_have_count(0)
     expect(two.locator(CANVAS)).to_be_visible()
-    difference = np.abs(settled(two).astype(int) - blended)
-    assert difference.mean() < 0.6, json.dumps([float(difference.mean()), int(difference.max())])
+    shows(two, blended, most=40, mean=0.6)  # the link's fixed point moves a few pixels
 
 
 def test_phone_has_no_sideways_scroll(two: Page) -> None:
@@ -232,7 +238,7 @@ def test_phone_has_no_sideways_scroll(two: Page) -> None:
     assert two.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
     wide = two.evaluate("""() => {
         const root = [...document.querySelectorAll('*')].map((n) => n.shadowRoot).find((r) => r?.querySelector('.live.blend'));
-        return [...(root ?? document).querySelectorAll('.live.blend *')].filter((n) => n.getBoundingClientRect().right > innerWidth + 1)
+        return [...(root ?? document).querySelectorAll('.live.blend *')].filter((n) => !n.closest('.table') && n.getBoundingClientRect().right > innerWidth + 1)
             .map((n) => n.className.baseVal ?? n.className);
     }""")
     assert not wide

@@ -365,7 +365,10 @@ class OwnFiles(StaticFiles):
 
 def routes() -> list[BaseRoute]:
     """Every route beside Streamlit's own."""
+    from vae.web import blend_api
+
     return [
+        *blend_api.routes(),
         Route("/api/models", answer(models)),
         Route("/api/decode", answer(decode), methods=["POST"]),
         Route("/api/encode", answer(encode), methods=["POST"]),

@@ -330,7 +330,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "notice": here.notice,
         "ribbon": ribbons(bundle, here),
         "refine": {"id": here.job.id, "chosen": here.chosen} if here.job else None,
-        "refinable": bool(blend.refinable(bundle, here.sources)),
+        "refinable": any(here.sources[i].delta is None for i in blend.refinable(bundle, here.sources)),
         "temperature": blend.SAMPLE_TEMPERATURE,
     }
     show = live.component("blend", ("sliders", "blend"), SKELETON)

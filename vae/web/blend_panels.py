@@ -48,7 +48,7 @@ def likeness(bundle: Bundle, here: Desk) -> None:
         said = [f"A is recognised up to {100 * upto:.0f} % of the way" if upto is not None else "A is not recognised even at the start"]
         said.append(f"B from {100 * since:.0f} % on" if since is not None else "B not even at the end")
         st.markdown(f"{said[0]}, {said[1]}.")
-        st.html(distance_chart(t, distances))
+        st.image(distance_chart(t, distances), width=640)
 
 
 def distance_chart(t: np.ndarray, distances: np.ndarray) -> str:
@@ -60,11 +60,11 @@ def distance_chart(t: np.ndarray, distances: np.ndarray) -> str:
         return f'<polyline points="{points}" fill="none" stroke-width="2.5" {style}/>'
 
     bound = height - 24 - faces.SAME_PERSON * (height - 40)
-    words = 'font-size="12" fill="currentColor"'
+    words = 'font-size="12" fill="#808a90"'
     return (
-        f'<svg viewBox="0 0 {width} {height}" style="max-width:{width}px;width:100%" role="img" aria-label="Descriptor distance along the mix">'
-        f'<rect x="40" y="16" width="{width - 60}" height="{height - 40}" fill="none" stroke="currentColor" opacity=".18"/>'
-        f'<line x1="40" x2="{width - 20}" y1="{bound}" y2="{bound}" stroke="currentColor" stroke-dasharray="5 5" opacity=".5"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif">'
+        f'<rect x="40" y="16" width="{width - 60}" height="{height - 40}" fill="none" stroke="#808a90" opacity=".18"/>'
+        f'<line x1="40" x2="{width - 20}" y1="{bound}" y2="{bound}" stroke="#808a90" stroke-dasharray="5 5" opacity=".5"/>'
         f'<text x="8" y="{bound + 4}" {words}>{faces.SAME_PERSON}</text><text x="40" y="{height - 6}" {words}>A</text>'
         f'<text x="{width - 28}" y="{height - 6}" {words}>B</text><text x="52" y="32" {words}>distance to A</text>'
         f'<text x="{width - 110}" y="32" {words}>to B (dashed)</text>'
