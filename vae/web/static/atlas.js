@@ -226,7 +226,7 @@ class Atlas {
     this.viewSelect.value = kind;
     for (const field of this.axisFields) field.hidden = !(kind in linear);
     this.settingField.hidden = !(kind in computed);
-    this.hoverField.hidden = !(kind in linear);
+    this.hoverField.hidden = !(kind in linear) || this.options.plane;
     if (kind in linear) {
       const axes = linear[kind].axes.map(({ id, label, collapsed }) => ({ id, title: collapsed ? `${label} (says little)` : label }));
       fill(this.xSelect, axes, rest[0]);
@@ -612,12 +612,13 @@ class Atlas {
   }
 
   /* Tiles of codes; each takes its code on a click. */
-  #gallery(items) {
+  #gallery(items, ondone = null) {
     const tiles = items.map(({ index, words }) => h("button", {
       type: "button", class: "tile", "aria-label": `Code ${whole(index)}${words ? `, distance ${words}` : ""}`, "data-index": index,
       onclick: () => this.#goTo(index) }, h("canvas", { width: 48, height: 48 }), words ? h("small", {}, words) : null));
     this.#sprite("thumbs", {}, new Uint32Array(items.map((item) => item.index))).then((sprites) => {
       tiles.forEach((tile, i) => blit(tile.firstChild, sprites[i]));
+      ondone?.();
     }, (error) => this.say(error.message));
     return h("div", { class: "gallery" }, ...tiles);
   }
@@ -630,7 +631,7 @@ class Atlas {
   /* Selections */
 
   async #selected({ mask, count, add }) {
-    const started = performance.now();
+    this.selectedAt = performance.now();
     const slot = this.active;
     const known = this.sets[slot];
     if (add && known) known.mask.forEach((v, i) => v && (mask[i] = 1));
@@ -644,7 +645,7 @@ class Atlas {
     if (!summary || this.sets[slot] !== set) return;
     set.summary = summary;
     this.#drawPane();
-    this.element.dataset.selectMs = (performance.now() - started).toFixed(0);
+    this.element.dataset.selectMs = (performance.now() - this.selectedAt).toFixed(0);
     this.element.dataset.selected = set.count;
   }
 
@@ -677,7 +678,9 @@ class Atlas {
           h("button", { type: "button", class: "link", onclick: () => this.#show("teach") }, "Teach from it"), clear))),
       this.#rates(summary.rates),
       h("h4", {}, "Along its widest axis"),
-      this.#gallery(summary.sheet.map((index) => ({ index }))),
+      this.#gallery(summary.sheet.map((index) => ({ index })), () => {
+        this.element.dataset.sheetMs = (performance.now() - this.selectedAt).toFixed(0);
+      }),
     ];
   }
 
@@ -746,6 +749,7 @@ class Atlas {
   }
 
   async #teach() {
+    this.say("Learning \u2026");
     const lesson = await this.#guard(() => this.#json("teach", {}, this.#lessonBody()));
     if (!lesson) return;
     this.lesson = lesson;

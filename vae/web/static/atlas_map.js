@@ -217,7 +217,9 @@ export class MapView {
     }, { passive: false });
     element.addEventListener("pointerdown", (event) => {
       if (event.button > 1 || event.target.closest("button, a, .probe")) return;
+      this.touched = true;
       element.focus({ preventScroll: true });
+      element.removeAttribute("data-keys");
       element.setPointerCapture(event.pointerId);
       const [px, py] = at(event);
       this.#pointers.set(event.pointerId, [px, py]);
@@ -265,6 +267,11 @@ export class MapView {
     element.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && !this.#gesture && this.handlers.onprobe?.(null));
     element.addEventListener("dblclick", (event) => event.preventDefault());
     element.addEventListener("keydown", (event) => this.#key(event));
+    // The frame of the focus is for those who came by keyboard.
+    element.addEventListener("focus", () => {
+      element.toggleAttribute("data-keys", !this.touched);
+      this.touched = false;
+    });
   }
 
   #span() {
@@ -308,7 +315,7 @@ export class MapView {
       py += steps[event.key][1] * reach;
       const out = [px - Math.max(20, Math.min(width - 20, px)), py - Math.max(20, Math.min(height - 20, py))];
       if (out[0] || out[1]) this.pan(-out[0], -out[1]);
-      this.keys = true;
+      this.element.setAttribute("data-keys", "");
       this.probeAt(px - out[0], py - out[1]);
     } else if (event.key === "Enter" || event.key === " ") this.#pick(...(this.cursor ?? [width / 2, height / 2]));
     else if (event.key === "+" || event.key === "=") this.zoom(1.5, ...(this.cursor ?? []));
@@ -406,10 +413,11 @@ export class MapView {
     const text = (words, x, y, align) => {
       context.textAlign = align;
       context.lineWidth = 3;
-      context.strokeStyle = this.ink.ground;
+      // On decoded pictures, white on black reads in either theme.
+      context.strokeStyle = this.backdrop?.on ? "#000" : this.ink.ground;
       context.strokeText(words, x, y);
-      context.fillStyle = this.ink.text;
-      context.globalAlpha = 0.7;
+      context.fillStyle = this.backdrop?.on ? "#fff" : this.ink.text;
+      context.globalAlpha = this.backdrop?.on ? 1 : 0.7;
       context.fillText(words, x, y);
       context.globalAlpha = 1;
       context.lineWidth = 1;
