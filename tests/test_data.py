@@ -158,8 +158,12 @@ def test_package_digits_missing_or_damaged(monkeypatch: pytest.MonkeyPatch, tmp_
         open_data(settings("digits"), 28, 1)
 
 
-@pytest.mark.parametrize(("name", "title"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("celeba", "CelebA")])
-def test_torchvision_sets_without_network(name: str, title: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "title"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("celeba", "CelebA")]
+)
+def test_torchvision_sets_without_network(
+    name: str, title: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from torchvision import datasets
 
     def fail(*args: object, **kwargs: object) -> None:
@@ -217,16 +221,25 @@ def test_class_folders_become_labels(make: Callable) -> None:
 
 
 def test_train_and_test_are_no_classes(make: Callable) -> None:
-    source = make({f"{s}/{i}.webp": picture(20 * k + i, kind="WEBP") for k, s in enumerate(("train", "test")) for i in range(4)})
+    source = make(
+        {f"{s}/{i}.webp": picture(20 * k + i, kind="WEBP") for k, s in enumerate(("train", "test")) for i in range(4)}
+    )
     found = open_data(settings(source), 8, 3)
     assert len(found) == 8 and found.label_names == ()
     train, validation = open_split(settings(source, under="train", validation_under="test"), 8, 3)
-    assert {f.split("/")[0] for f in train.files} == {"train"} and {f.split("/")[0] for f in validation.files} == {"test"}
+    assert {f.split("/")[0] for f in train.files} == {"train"} and {f.split("/")[0] for f in validation.files} == {
+        "test"
+    }
 
 
 def test_bad_files_are_counted_and_the_others_used(make: Callable) -> None:
     good = {f"{i}.png": picture(i) for i in range(5)}
-    bad = {"text.png": b"no picture", "cut.jpg": picture(kind="JPEG")[:50], "huge.png": bomb(9000, 9000), "old.gif": b"GIF89a"}
+    bad = {
+        "text.png": b"no picture",
+        "cut.jpg": picture(kind="JPEG")[:50],
+        "huge.png": bomb(9000, 9000),
+        "old.gif": b"GIF89a",
+    }
     quiet = {"notes.txt": b"hello", ".hidden.png": b"x", "__MACOSX/0.png": b"x"}
     found = open_data(settings(make({**good, **bad, **quiet})), 8, 3)
     assert sorted(found.files) == sorted(good)
@@ -263,7 +276,11 @@ def test_duplicates_are_left_out(make: Callable) -> None:
 
 def test_mixed_sizes_and_modes(make: Callable) -> None:
     sizes = [(12, 12), (40, 8), (7, 30), (100, 100), (1, 1)]
-    found = open_data(settings(make({f"{i}.png": picture(i, s, m) for i, (s, m) in enumerate(zip(sizes, "1 L P RGBA RGB".split()))})), 16, 1)
+    found = open_data(
+        settings(make({f"{i}.png": picture(i, s, m) for i, (s, m) in enumerate(zip(sizes, "1 L P RGBA RGB".split()))})),
+        16,
+        1,
+    )
     assert found.images(range(len(found))).shape[1:] == (16, 16, 1) and not found.refused
 
 
@@ -283,7 +300,11 @@ def test_attributes(make: Callable, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("name,A\nx,1\n", "no column `file`"), ("file,A\n0.png,red\n", "no column of 0 and 1"), ("file,A\nother.png,1\n", "name none")],
+    [
+        ("name,A\nx,1\n", "no column `file`"),
+        ("file,A\n0.png,red\n", "no column of 0 and 1"),
+        ("file,A\nother.png,1\n", "name none"),
+    ],
 )
 def test_attributes_that_are_refused(text: str, reason: str, tmp_path: Path) -> None:
     make_folder(tmp_path / "p", {"0.png": picture()})
@@ -371,8 +392,17 @@ def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_zip_paths_outside_and_links_are_refused(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "a.zip", {"good.png": picture(1), "../up.png": picture(2), "/root.png": picture(3),
-                                          "a/../../b.png": picture(4), "C:\\x.png": picture(5), "..\\w.png": picture(6)})
+    path = write_zip(
+        tmp_path / "a.zip",
+        {
+            "good.png": picture(1),
+            "../up.png": picture(2),
+            "/root.png": picture(3),
+            "a/../../b.png": picture(4),
+            "C:\\x.png": picture(5),
+            "..\\w.png": picture(6),
+        },
+    )
     with zipfile.ZipFile(path, "a") as archive:
         link = zipfile.ZipInfo("link.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16

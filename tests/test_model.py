@@ -77,7 +77,9 @@ def test_flat_decoder_refuses_level_codes() -> None:
 def test_posterior_kl_matches_torch() -> None:
     q = Posterior(torch.randn(5, 4), torch.randn(5, 4))
     normal = torch.distributions.Normal
-    expected = torch.distributions.kl_divergence(normal(q.mu, (0.5 * q.logvar).exp()), normal(torch.zeros(4), torch.ones(4)))
+    expected = torch.distributions.kl_divergence(
+        normal(q.mu, (0.5 * q.logvar).exp()), normal(torch.zeros(4), torch.ones(4))
+    )
     assert torch.allclose(q.kl(), expected, atol=1e-5)
 
 

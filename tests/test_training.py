@@ -31,15 +31,21 @@ VAE = Recipe(
     ModelConfig("conv", 8, 1, 2, width=0.25),
     DataConfig(("sklearn-digits",), limit=200),
     ObjectiveConfig(beta=0.1),
-    TrainingConfig(steps=12, batch_size=16, device="cpu", log_every=2, validate_every=6, validation_images=32, flip=True),
+    TrainingConfig(
+        steps=12, batch_size=16, device="cpu", log_every=2, validate_every=6, validation_images=32, flip=True
+    ),
 )
 HELD = VAE.replace(objective={"kl": "target", "kl_target": 4.0, "beta": 0.01})
 PLAIN = VAE.replace(model={"variational": False})
 SHARP = Recipe(
     ModelConfig("style", 32, 3, 4, width=0.0625, style_size=16),
     DataConfig(("sklearn-digits",), limit=40),
-    ObjectiveConfig("multiscale", 10.0, "target", 0.01, kl_target=10.0, adversarial=0.5, adversarial_start=0.25, penalty_every=3),
-    TrainingConfig(steps=12, batch_size=4, device="cpu", log_every=2, validate_every=6, validation_images=8, adam_beta1=0.0),
+    ObjectiveConfig(
+        "multiscale", 10.0, "target", 0.01, kl_target=10.0, adversarial=0.5, adversarial_start=0.25, penalty_every=3
+    ),
+    TrainingConfig(
+        steps=12, batch_size=4, device="cpu", log_every=2, validate_every=6, validation_images=8, adam_beta1=0.0
+    ),
 )
 
 
@@ -90,11 +96,24 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert written.pop("format") == 1 and Recipe.from_dict(written) == VAE
     train_lines = lines(run)
     assert [line["step"] for line in train_lines] == [2, 4, 6, 8, 10, 12]
-    keys = {"images", "images_per_s", "epoch", "learning_rate", "reconstruction", "kl", "beta", "loss", "gradient_norm", "seconds"}
+    keys = {
+        "images",
+        "images_per_s",
+        "epoch",
+        "learning_rate",
+        "reconstruction",
+        "kl",
+        "beta",
+        "loss",
+        "gradient_norm",
+        "seconds",
+    }
     assert keys <= train_lines[0].keys() and train_lines[0]["beta"] == pytest.approx(0.1)
     checks = lines(run, "validation")
     assert [line["step"] for line in checks] == [6, 12]
-    assert len(checks[0]["kl_per_dimension"]) == 2 and math.fsum(checks[0]["kl_per_dimension"]) == pytest.approx(checks[0]["kl"])
+    assert len(checks[0]["kl_per_dimension"]) == 2 and math.fsum(checks[0]["kl_per_dimension"]) == pytest.approx(
+        checks[0]["kl"]
+    )
     assert checks[1]["loss"] == pytest.approx(checks[1]["reconstruction"] + 0.1 * checks[1]["kl"])
     assert checks[1]["psnr"] == result.metrics["psnr"] > 3
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
@@ -117,10 +136,8 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_kl_is_held_at_its_target(tmp_path: Path) -> None:
     recipe = HELD.replace(data={"limit": 500}, objective={"kl_gain": 0.05, "kl_target": 4.0, "beta": 0.3})
     start(tmp_path / "run", recipe, steps=300, batch_size=32, log_every=100, validate_every=0)
-    assert lines(tmp_path / "run")[-1]["kl"] == pytest.approx(4.0, rel=0.1)
-    loose = recipe.replace(objective={"kl": "fixed"})
-    start(tmp_path / "loose", loose, steps=300, batch_size=32, log_every=100, validate_every=0)
-    assert lines(tmp_path / "loose")[-1]["kl"] != pytest.approx(4.0, rel=0.2)
+    held = lines(tmp_path / "run")[-1]
+    assert held["kl"] == pytest.approx(4.0, rel=0.1) and held["beta"] != pytest.approx(0.3, rel=0.1)
 
 
 def test_autoencoder_run(tmp_path: Path) -> None:
@@ -470,7 +487,7 @@ def in_background(folder: Path, **changes: Any) -> tuple[threading.Thread, list[
     return thread, answers
 
 
-def wait_for(check: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(check: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, "waited in vain"
@@ -494,14 +511,16 @@ def test_pause_steer_and_stop(tmp_path: Path) -> None:
     steer(run, command="faster")
     wait_for(lambda: any(e["event"] == "refused" and "'faster'" in e["detail"] for e in lines(run, "event")))
     steer(run, command="stop")
-    thread.join(20)
+    thread.join(60)
     assert answers[0].reason == "stopped" and (run / "done").exists()
     events = [e["event"] for e in lines(run, "event")]
     assert events[0] == "started" and sorted(events[1:]) == ["paused", "refused", "resumed", "steered"]
     assert lines(run, "validation")[-1]["step"] == answers[0].step == load_checkpoint(run).state["step"]
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"beta": "much"}', '{"beta": NaN}', '{"kl_target": 0}', '{"beta": -1}', '{"beta": true}'])
+@pytest.mark.parametrize(
+    "text", ["[1]", "{", '{"beta": "much"}', '{"beta": NaN}', '{"kl_target": 0}', '{"beta": -1}', '{"beta": true}']
+)
 def test_bad_orders_are_refused(text: str, tmp_path: Path) -> None:
     control = training._Control(tmp_path / "control.json")
     assert control.poll() is None
@@ -521,9 +540,9 @@ def test_signals_end_a_process_cleanly(tmp_path: Path) -> None:
         run = tmp_path / str(int(number))
         process = subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(run)], stdout=subprocess.PIPE, text=True)
         try:
-            wait_for(lambda: (run / "metrics.jsonl").exists() and len(lines(run)) > 2, 60)
+            wait_for(lambda: (run / "metrics.jsonl").exists() and len(lines(run)) > 2)
             process.send_signal(number)
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=120)
         finally:
             process.kill()
         assert process.returncode == 0 and out.strip() == "interrupted"
@@ -546,7 +565,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     start(tmp_path / "one", HELD)
     one, two = load_checkpoint(tmp_path / "one"), load_checkpoint(tmp_path / "two")
@@ -578,13 +597,45 @@ def parse(*words: str) -> argparse.Namespace:
 
 def test_options_become_a_recipe() -> None:
     recipe = training.recipe_from(
-        parse("--preset", "sharp", "--data", "a.zip", "--data", "b.zip", "--under", "train", "--size", "32", "--latent", "16",
-              "--kl-target", "50", "--images", "5000", "--box", "1", "2", "30", "31", "--set", "objective.adversarial=0",
-              "--set", "training.ema_images=500", "--set", "objective.reconstruction=l1")
+        parse(
+            "--preset",
+            "sharp",
+            "--data",
+            "a.zip",
+            "--data",
+            "b.zip",
+            "--under",
+            "train",
+            "--size",
+            "32",
+            "--latent",
+            "16",
+            "--kl-target",
+            "50",
+            "--images",
+            "5000",
+            "--box",
+            "1",
+            "2",
+            "30",
+            "31",
+            "--set",
+            "objective.adversarial=0",
+            "--set",
+            "training.ema_images=500",
+            "--set",
+            "objective.reconstruction=l1",
+        )
     )
-    assert recipe.data.sources == ("a.zip", "b.zip") and recipe.data.box == (1, 2, 30, 31) and recipe.data.under == "train"
+    assert (
+        recipe.data.sources == ("a.zip", "b.zip") and recipe.data.box == (1, 2, 30, 31) and recipe.data.under == "train"
+    )
     assert (recipe.model.image_size, recipe.model.latent_size) == (32, 16)
-    assert (recipe.objective.kl_target, recipe.objective.adversarial, recipe.objective.reconstruction) == (50.0, 0.0, "l1")
+    assert (recipe.objective.kl_target, recipe.objective.adversarial, recipe.objective.reconstruction) == (
+        50.0,
+        0.0,
+        "l1",
+    )
     assert (recipe.training.images, recipe.training.minutes, recipe.training.ema_images) == (5000, 0.0, 500)
     with pytest.raises(ConfigError, match="--set is 'beta=1'; write PART.KEY=VALUE"):
         training.recipe_from(parse("--set", "beta=1"))
@@ -593,8 +644,26 @@ def test_options_become_a_recipe() -> None:
 
 
 def test_command_trains_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--preset", "vae", "--data", "sklearn-digits", "--size", "8", "--steps", "3", "--batch", "8", "--device", "cpu",
-             "--out", str(tmp_path / "run"), "--set", "data.limit=60", "--set", "model.width=0.25"]
+    words = [
+        "--preset",
+        "vae",
+        "--data",
+        "sklearn-digits",
+        "--size",
+        "8",
+        "--steps",
+        "3",
+        "--batch",
+        "8",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "run"),
+        "--set",
+        "data.limit=60",
+        "--set",
+        "model.width=0.25",
+    ]
     assert training.run(parse(*words)) == 0
     assert "finished after 3 steps, 24 images" in capsys.readouterr().out
     assert training.run(parse("--resume", "--out", str(tmp_path / "run"), "--steps", "5")) == 0
@@ -606,8 +675,23 @@ def test_command_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     import types
 
     calls = []
-    monkeypatch.setitem(sys.modules, "vae.export", types.SimpleNamespace(export_checkpoint=lambda *a: calls.append(a) or a[1]))
+    monkeypatch.setitem(
+        sys.modules, "vae.export", types.SimpleNamespace(export_checkpoint=lambda *a: calls.append(a) or a[1])
+    )
     monkeypatch.setenv("VAE_HOME", str(tmp_path / "home"))
-    words = ["--data", "sklearn-digits", "--size", "8", "--steps", "1", "--batch", "8", "--device", "cpu", "--set", "data.limit=60"]
+    words = [
+        "--data",
+        "sklearn-digits",
+        "--size",
+        "8",
+        "--steps",
+        "1",
+        "--batch",
+        "8",
+        "--device",
+        "cpu",
+        "--set",
+        "data.limit=60",
+    ]
     assert training.run(parse(*words, "--out", str(tmp_path / "run"), "--export", "mine")) == 0
     assert calls == [(tmp_path / "run", tmp_path / "home" / "models" / "mine")]

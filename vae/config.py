@@ -6,8 +6,9 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, TypeVar
+from typing import Any, TypeVar
 
 C = TypeVar("C", bound="Config")
 
@@ -171,7 +172,9 @@ class DataConfig(Config):
         self._require(len(self.box) in (0, 4), "box", "give left, top, right and bottom in pixels")
         if self.box:
             left, top, right, bottom = self.box
-            self._require(0 <= left < right and 0 <= top < bottom, "box", "left < right and top < bottom, none negative")
+            self._require(
+                0 <= left < right and 0 <= top < bottom, "box", "left < right and top < bottom, none negative"
+            )
         self._require(self.limit >= 0, "limit", "use 0 for all pictures, or a count")
         self._require(self.memory_mb >= 0, "memory_mb", "use 0 to read every picture from disk, or a size in MB")
         self._require(self.seed >= 0, "seed", "use 0 or more")
@@ -186,8 +189,9 @@ class ObjectiveConfig(Config):
         summed (nats of a Laplace decoder of unit scale), "multiscale" the mean absolute error at
         full size plus the mean of those at 1/2, 1/4 and 1/8 size.
     kl: "fixed" uses beta; "warmup" grows from 0 to beta over the share `warmup` of the run; "target"
-        starts at beta and steers it until the KL is kl_target nats per image
-        (after ControlVAE, Shao et al. 2020, arXiv 2004.05988): log(beta) += kl_gain * clip((KL - target) / target, -1, 1).
+        starts at beta and steers it until the KL is kl_target nats per image:
+        log(beta) += kl_gain * clip((KL - target) / target, -1, 1)
+        (after ControlVAE, Shao et al. 2020, arXiv 2004.05988).
     adversarial: weight of the discriminator's term, 0 is none. It joins after the share
         adversarial_start of the run and grows to its weight over the share adversarial_ramp.
     feature: weight of the L1 between the discriminator's features of an image and of its
@@ -294,7 +298,9 @@ class TrainingConfig(Config):
         self._require(self.seed >= 0, "seed", "use 0 or more")
         self._require(self.part in PARTS, "part", f"choose one of {', '.join(PARTS)}")
         self._require(
-            re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None, "device", "use auto, cpu, cuda, cuda:N or mps"
+            re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None,
+            "device",
+            "use auto, cpu, cuda, cuda:N or mps",
         )
         self._require(self.precision in PRECISIONS, "precision", f"choose one of {', '.join(PRECISIONS)}")
         self._require(self.log_every >= 1, "log_every", "use 1 or more steps")
@@ -346,11 +352,21 @@ def sharp_recipe(image_size: int = 64, latent_size: int = 128, width: float = 1.
         ModelConfig("style", image_size, 3, latent_size, width=width),
         DataConfig(("photos",)),
         ObjectiveConfig(
-            reconstruction="multiscale", weight=10.0, kl="target", beta=1e-3, adversarial=0.5,
+            reconstruction="multiscale",
+            weight=10.0,
+            kl="target",
+            beta=1e-3,
+            adversarial=0.5,
             kl_target=float(round(260 * (2 / 3) ** (7 - math.log2(image_size)))),
         ),
         TrainingConfig(
-            batch_size=32, learning_rate=2e-3, adam_beta1=0.0, minutes=30.0, flip=True, validate_every=200, log_every=10,
+            batch_size=32,
+            learning_rate=2e-3,
+            adam_beta1=0.0,
+            minutes=30.0,
+            flip=True,
+            validate_every=200,
+            log_every=10,
         ),
         "Sharp VAE",
         "A styled decoder with a discriminator beside the VAE's loss: photos of one kind, such as faces.",
@@ -385,8 +401,12 @@ PRESETS: dict[str, Recipe] = {
     "sharp": sharp_recipe(64, width=0.5),
     "faces-128": dataclasses.replace(
         sharp_recipe(128).replace(
-            data={"sources": ("faces128-a.zip", "faces128-b.zip"), "under": "train", "validation_under": "test",
-                  "validation_max": 1024},
+            data={
+                "sources": ("faces128-a.zip", "faces128-b.zip"),
+                "under": "train",
+                "validation_under": "test",
+                "validation_max": 1024,
+            },
             training={"batch_size": 96, "images": 1_800_000, "minutes": 0.0, "log_every": 50, "validate_every": 1000},
         ),
         title="Faces, 128 px",

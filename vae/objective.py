@@ -175,7 +175,11 @@ class Objective(nn.Module):
         return min(1.0, (progress - self.config.adversarial_start) / ramp) if ramp else 1.0
 
     def forward(
-        self, model: Autoencoder, x: Tensor, draws: Draws, progress: float = 1.0,
+        self,
+        model: Autoencoder,
+        x: Tensor,
+        draws: Draws,
+        progress: float = 1.0,
         autocast: contextlib.AbstractContextManager | None = None,
     ) -> Terms:
         """Losses of the autoencoder on images x; the discriminator only judges.

@@ -124,7 +124,7 @@ def load_checkpoint(run_dir: str | Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         if state["format"] != FORMAT:
             raise TrainingError(
-                f"{path} has format {state['format']}, this version reads format {FORMAT}; open it with the version that wrote it"
+                f"{path} has format {state['format']}, this version reads {FORMAT}; open it with the version that wrote it"
             )
         recipe = Recipe.from_dict(state.pop("recipe"))
     except FileNotFoundError:
@@ -315,11 +315,22 @@ class Batches:
     """
 
     def __init__(
-        self, data: ImageSet, model: ModelConfig, training: TrainingConfig, rank: int = 0, world: int = 1,
-        sharp: bool = False, pin: bool = False,
+        self,
+        data: ImageSet,
+        model: ModelConfig,
+        training: TrainingConfig,
+        rank: int = 0,
+        world: int = 1,
+        sharp: bool = False,
+        pin: bool = False,
     ):
         self.data, self.model, self.seed, self.flip, self.sharp, self.pin = (
-            data, model, training.seed, training.flip, sharp, pin
+            data,
+            model,
+            training.seed,
+            training.flip,
+            sharp,
+            pin,
         )
         self.size = training.batch_size
         self.share = slice(rank * self.size // world, (rank + 1) * self.size // world)
@@ -426,8 +437,8 @@ class Trainer:
         self.device, self.train_set, self.validation_set = self.world.device, train, validation
         if self.config.batch_size % self.world.size:
             raise TrainingError(
-                f"TrainingConfig.batch_size is {self.config.batch_size}, which {self.world.size} processes cannot share; "
-                f"use a multiple of {self.world.size}"
+                f"TrainingConfig.batch_size is {self.config.batch_size}, which {self.world.size} processes cannot "
+                f"share; use a multiple of {self.world.size}"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)  # drawn on the CPU: the same first weights on every device
@@ -452,7 +463,13 @@ class Trainer:
         self.critic_optimiser = self._adam(self.critic_parameters) if critic else None
         self.ema = copy.deepcopy(self.model).requires_grad_(False).eval() if self.config.ema_images else self.model
         self.batches = Batches(
-            train, recipe.model, self.config, self.world.rank, self.world.size, critic is not None, self.device.type == "cuda"
+            train,
+            recipe.model,
+            self.config,
+            self.world.rank,
+            self.world.size,
+            critic is not None,
+            self.device.type == "cuda",
         )
         bf16 = self.device.type == "cuda" and self.config.precision != "float32" and torch.cuda.is_bf16_supported()
         self.autocast = torch.autocast("cuda", torch.bfloat16) if bf16 else contextlib.nullcontext()
@@ -485,8 +502,11 @@ class Trainer:
     @property
     def progress(self) -> float:
         """Share of the run that is done, 0..1: of whichever limit is nearest."""
-        limits = ((self.step_count, self.config.steps), (self.images, self.config.images),
-                  (self.seconds, 60 * self.config.minutes))
+        limits = (
+            (self.step_count, self.config.steps),
+            (self.images, self.config.images),
+            (self.seconds, 60 * self.config.minutes),
+        )
         return min(1.0, max(done / limit for done, limit in limits if limit))
 
     def step(self, batch: Batch) -> None:
@@ -553,7 +573,10 @@ class Trainer:
         config, variational = self.recipe.objective, self.recipe.model.variational
         subset = self.validation_set.subset(np.arange(min(len(self.validation_set), self.config.validation_images)))
         rng = np.random.default_rng((self.config.seed, 3))
-        sums, kl_sum = torch.zeros(2, device=self.device), torch.zeros(self.recipe.model.latent_size, device=self.device)
+        sums, kl_sum = (
+            torch.zeros(2, device=self.device),
+            torch.zeros(self.recipe.model.latent_size, device=self.device),
+        )
         for images in subset.batches(min(self.config.batch_size, 128)):
             x = to_pixels(torch.from_numpy(images).to(self.device))
             q = self.ema.encode(x)
@@ -568,7 +591,10 @@ class Trainer:
             kl = (kl_sum / len(subset)).tolist()
             beta = float(self.objective.beta.value(self.progress))
             metrics |= {
-                "kl": math.fsum(kl), "beta": beta, "active": sum(v > COLLAPSED_NATS for v in kl), "kl_per_dimension": kl
+                "kl": math.fsum(kl),
+                "beta": beta,
+                "active": sum(v > COLLAPSED_NATS for v in kl),
+                "kl_per_dimension": kl,
             }
             metrics["loss"] += beta * metrics["kl"]
         return metrics
@@ -577,7 +603,9 @@ class Trainer:
     def sheets(self) -> dict[str, Image.Image]:
         """Pictures of what the averaged weights can do now: the same codes and images every time."""
         d, model = self.recipe.model.latent_size, self.ema
-        x = to_pixels(torch.from_numpy(self.validation_set.images(range(min(len(self.validation_set), 32)))).to(self.device))
+        x = to_pixels(
+            torch.from_numpy(self.validation_set.images(range(min(len(self.validation_set), 32)))).to(self.device)
+        )
         q = model.encode(x)
         pairs = torch.stack([x, model.decode(q.mu)], 1).flatten(0, 1)
         rng = np.random.default_rng((self.config.seed, 4))
@@ -624,7 +652,9 @@ class Trainer:
                 self.ema.load_state_dict(checkpoint.ema)
             self.objective.load_state_dict(checkpoint.objective)
         except RuntimeError:
-            raise TrainingError("the checkpoint holds another model or objective; resume with the settings of its run") from None
+            raise TrainingError(
+                "the checkpoint holds another model or objective; resume with the settings of its run"
+            ) from None
         for part, optimiser, parameters in self._optimisers():
             state = optimiser.state_dict()
             for place, name in enumerate(parameters):
@@ -710,8 +740,14 @@ class _Run:
         trainer, progress = self.trainer, self.trainer.progress
         left = trainer.seconds * (1 - progress) / progress if progress else None
         self.folder.status(
-            state, force, step=trainer.step_count, images=trainer.images, seconds=round(trainer.seconds, 3),
-            progress=round(progress, 6), seconds_left=left, **values,
+            state,
+            force,
+            step=trainer.step_count,
+            images=trainer.images,
+            seconds=round(trainer.seconds, 3),
+            progress=round(progress, 6),
+            seconds_left=left,
+            **values,
         )
 
     def _validate(self) -> None:
@@ -722,8 +758,13 @@ class _Run:
         if not self.folder.writes:
             return
         self.metrics = trainer.validate()
-        self.folder.metric(kind="validation", step=trainer.step_count, images=trainer.images,
-                           seconds=round(trainer.seconds, 3), **self.metrics)
+        self.folder.metric(
+            kind="validation",
+            step=trainer.step_count,
+            images=trainer.images,
+            seconds=round(trainer.seconds, 3),
+            **self.metrics,
+        )
         if self.config.sheets:
             (self.folder.path / "sheets").mkdir(exist_ok=True)
             for name, picture in trainer.sheets().items():
@@ -747,10 +788,22 @@ class _Run:
         if not self.folder.writes:
             return
         start = time.monotonic()
-        data = {"name": trainer.train_set.name, "train": len(trainer.train_set), "validation": len(trainer.validation_set),
-                "refused": len(trainer.train_set.refused), "duplicates": len(trainer.train_set.duplicates)}
-        state = {"format": FORMAT, "recipe": trainer.recipe.to_dict(), "step": trainer.step_count, "images": trainer.images,
-                 "seconds": trainer.seconds, "metrics": self.metrics, "data": data}
+        data = {
+            "name": trainer.train_set.name,
+            "train": len(trainer.train_set),
+            "validation": len(trainer.validation_set),
+            "refused": len(trainer.train_set.refused),
+            "duplicates": len(trainer.train_set.duplicates),
+        }
+        state = {
+            "format": FORMAT,
+            "recipe": trainer.recipe.to_dict(),
+            "step": trainer.step_count,
+            "images": trainer.images,
+            "seconds": trainer.seconds,
+            "metrics": self.metrics,
+            "data": data,
+        }
         save_checkpoint(self.folder.path / CHECKPOINT, trainer.tensors(), state)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start
@@ -762,17 +815,27 @@ class _Run:
             control = self.control
             if self.folder.writes and (complaint := control.poll()):
                 self.folder.metric(kind="event", step=trainer.step_count, event="refused", detail=complaint)
-            interrupted, stop, pause, beta, target, seconds = self.world.agree([
-                float(self.signal is not None), float(control.command == "stop"), float(control.command == "pause"),
-                control.beta, control.target, trainer.seconds,
-            ])
+            interrupted, stop, pause, beta, target, seconds = self.world.agree(
+                [
+                    float(self.signal is not None),
+                    float(control.command == "stop"),
+                    float(control.command == "pause"),
+                    control.beta,
+                    control.target,
+                    trainer.seconds,
+                ]
+            )
             trainer.seconds = seconds
             if (beta, target) != self._steered:
                 self._steered = (beta, target)
                 trainer.objective.beta.steer(None if beta < 0 else beta, None if target < 0 else target)
                 wishes = {"beta": beta, "kl_target": target}
-                self.folder.metric(kind="event", step=trainer.step_count, event="steered",
-                                   **{k: v for k, v in wishes.items() if v >= 0})
+                self.folder.metric(
+                    kind="event",
+                    step=trainer.step_count,
+                    event="steered",
+                    **{k: v for k, v in wishes.items() if v >= 0},
+                )
             reason = "interrupted" if interrupted else "stopped" if stop else None
             if reason or not pause:
                 if waiting:
@@ -820,8 +883,12 @@ def _sentence(error: BaseException, recipe: Recipe) -> str | None:
 
 
 def train(
-    run_dir: str | Path, model_cfg: ModelConfig, data_cfg: DataConfig, objective_cfg: ObjectiveConfig,
-    training_cfg: TrainingConfig, resume: bool = False,
+    run_dir: str | Path,
+    model_cfg: ModelConfig,
+    data_cfg: DataConfig,
+    objective_cfg: ObjectiveConfig,
+    training_cfg: TrainingConfig,
+    resume: bool = False,
 ) -> TrainingResult:
     """Train an autoencoder in a run folder, to the end or until it is asked to stop.
 
@@ -876,8 +943,16 @@ def _train(folder: _Folder, world: _World, recipe: Recipe, checkpoint: Checkpoin
         run.metrics = checkpoint.state["metrics"]
         folder.metric(kind="event", step=trainer.step_count, event="resumed")
     else:
-        folder.metric(kind="event", step=0, event="started", device=str(world.device), processes=world.size,
-                      data=train_set.summary(), train=len(train_set), validation=len(validation_set))
+        folder.metric(
+            kind="event",
+            step=0,
+            event="started",
+            device=str(world.device),
+            processes=world.size,
+            data=train_set.summary(),
+            train=len(train_set),
+            validation=len(validation_set),
+        )
         run._save()  # from here on there is always a last good state
     run._status("running")
     with _signals(run):
@@ -897,7 +972,8 @@ def _check_same(old: Recipe, new: Recipe) -> None:
         for key in was:
             if was[key] != now[key] and (part != "training" or key in fixed) and (part, key) != ("data", "memory_mb"):
                 raise TrainingError(
-                    f"{part} {key} is {now[key]!r}, but the run began with {was[key]!r}; resume with that, or start a new run"
+                    f"{part} {key} is {now[key]!r}, but the run began with {was[key]!r}; "
+                    f"resume with that, or start a new run"
                 )
 
 
@@ -930,16 +1006,30 @@ _OPTIONS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m vae train`."""
     parser.add_argument("--preset", choices=sorted(PRESETS), default=None, help="settings to start from (default: vae)")
-    parser.add_argument("--data", action="append", metavar="SET", help="digits, sklearn-digits, mnist, fashion-mnist, "
-                        "celeba, or the path of a zip or folder of pictures; several zips or folders are joined")
+    parser.add_argument(
+        "--data",
+        action="append",
+        metavar="SET",
+        help="digits, sklearn-digits, mnist, fashion-mnist, "
+        "celeba, or the path of a zip or folder of pictures; several zips or folders are joined",
+    )
     parser.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/PRESET)")
     for option, part, key, kind, text in _OPTIONS:
         parser.add_argument(option, type=kind, metavar="VALUE", help=f"{text} ({part}.{key})")
-    parser.add_argument("--box", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="cut pictures to this box")
-    parser.add_argument("--set", action="append", default=[], metavar="PART.KEY=VALUE",
-                        help="any other setting, such as objective.reconstruction=l1")
+    parser.add_argument(
+        "--box", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="cut pictures to this box"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PART.KEY=VALUE",
+        help="any other setting, such as objective.reconstruction=l1",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    parser.add_argument("--export", metavar="NAME", help="make a bundle of the result: a name in the models folder, or a path")
+    parser.add_argument(
+        "--export", metavar="NAME", help="make a bundle of the result: a name in the models folder, or a path"
+    )
 
 
 def _parse_setting(text: str) -> tuple[str, str, Any]:
