@@ -53,11 +53,12 @@ def choose_model() -> None:
 
 
 with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
-    st.selectbox("Model", names, names.index(studio.model), format_func=titles.get, key="model_choice", on_change=choose_model,
-                 label_visibility="collapsed", width=240)
+    st.selectbox("Model", names, names.index(studio.model), format_func=titles.get, key="model_choice",
+                 on_change=choose_model, label_visibility="collapsed", width=240)
     st.space("stretch")
     face = "Your photo" if bundle.eyes else "Your picture"
-    with st.popover(face, icon=":material/add_a_photo:", key="photo_panel", on_change=refiner.prewarm if bundle.levels else "ignore"):
+    prewarm = refiner.prewarm if bundle.levels else "ignore"
+    with st.popover(face, icon=":material/add_a_photo:", key="photo_panel", on_change=prewarm):
         with st.container(width=360):
             photo.panel(bundle, here, refiner)
     with st.popover("Export", icon=":material/download:", key="export_panel"):
@@ -67,7 +68,8 @@ with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
         st.markdown(bundle.card or f"**{bundle.title}**\n\n{bundle.description}")
         st.caption(f"Licence: {bundle.licence}. Version {bundle.digest}.")
         if bundle.metrics:
-            st.table({name: str(value) for name, value in bundle.metrics.items() if not isinstance(value, (dict, list))})
+            plain_figures = {k: str(v) for k, v in bundle.metrics.items() if not isinstance(v, (dict, list))}
+            st.table(plain_figures)
     st.toggle("Plain controls", plain, key="plain", on_change=set_plain,
               help="Streamlit's own sliders, for screen readers and programs; the picture follows when you let go")
 if broken:

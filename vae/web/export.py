@@ -30,7 +30,8 @@ def code_json(bundle: Bundle, here: Current) -> bytes:
         for name, basis in latent.bases(bundle).items()
     }
     offsets = None if here.delta is None else np.round(here.delta.astype(float), 6).tolist()
-    return json.dumps({**link(bundle, here.z), "code": here.z.astype(float).tolist(), "sigma": values, "delta": offsets}).encode()
+    code = here.z.astype(float).tolist()
+    return json.dumps({**link(bundle, here.z), "code": code, "sigma": values, "delta": offsets}).encode()
 
 
 def code_npz(bundle: Bundle, here: Current) -> bytes:
@@ -69,8 +70,8 @@ def panel(bundle: Bundle, here: Current) -> None:
     factor = max(1, FILM_SIDE // bundle.image_size)
 
     def save(place: st.delta_generator.DeltaGenerator, label: str, ending: str, mime: str, make: Callable[[], bytes]) -> None:
-        place.download_button(label, make, file_name=f"{bundle.name}{ending}", mime=mime, key=f"save{ending}", on_click="ignore",
-                              width="stretch")
+        place.download_button(label, make, file_name=f"{bundle.name}{ending}", mime=mime, key=f"save{ending}",
+                              on_click="ignore", width="stretch")
 
     st.caption(f"Picture, {bundle.image_size} px and {4 * bundle.image_size} px")
     left, right = st.columns(2)
@@ -83,8 +84,10 @@ def panel(bundle: Bundle, here: Current) -> None:
     st.caption(f"Film along \u201c{axis}\u201d, the axis last touched")
     left, right = st.columns(2)
     save(left, "GIF", ".gif", "image/gif", lambda: media.gif(traversal(bundle, here), FPS))
-    save(right, "MP4", ".mp4", "video/mp4", lambda: media.mp4(traversal(bundle, here), FPS, size=factor * bundle.image_size))
+    side = factor * bundle.image_size
+    save(right, "MP4", ".mp4", "video/mp4", lambda: media.mp4(traversal(bundle, here), FPS, size=side))
     address = urlsplit(st.context.url or "")
-    st.caption("Link" + (" (without the refined offsets, which are too long for one; the files have them)" if here.delta is not None else ""))
+    without = " (without the refined offsets, which are too long for one; the files have them)"
+    st.caption("Link" + (without if here.delta is not None else ""))
     page = f"{address.scheme}://{address.netloc}{address.path or '/'}"
     st.code(f"{page}?{urlencode(link(bundle, here.z))}", language=None, wrap_lines=False)

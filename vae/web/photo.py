@@ -1,4 +1,4 @@
-"""The photo panel: upload or camera, the found eyes on the photo, choosing and moving them, crop beside reconstruction."""
+"""The photo panel: upload or camera, the eyes found on the photo and how to move them, crop and reconstruction."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def shown(image: np.ndarray) -> np.ndarray:
 def panel(bundle: Bundle, here: Current, refiner: Any) -> None:
     """The whole panel; a new photo becomes the current code at once."""
     what = "A face, from the front" if bundle.eyes else "Any picture; its middle square is used"
-    how = st.segmented_control("Source", ["Upload", "Camera"], default="Upload", required=True, key=f"photo-how-{bundle.name}",
-                               label_visibility="collapsed")
+    how = st.segmented_control("Source", ["Upload", "Camera"], default="Upload", required=True,
+                               key=f"photo-how-{bundle.name}", label_visibility="collapsed")
     if how == "Camera":
         file = st.camera_input(what, key=f"camera-{bundle.name}")
     else:
-        file = st.file_uploader(f"{what}. PNG, JPEG or WebP, up to 20 MB; it stays in memory.", key=f"upload-{bundle.name}",
-                                max_upload_size=20)
+        file = st.file_uploader(f"{what}. PNG, JPEG or WebP, up to 20 MB; it stays in memory.",
+                                key=f"upload-{bundle.name}", max_upload_size=20)
     files = studio().files
     if file is None:
         files.pop(bundle.name, None)
@@ -104,14 +104,15 @@ def review(bundle: Bundle, here: Current, photo: Photo, refiner: Any) -> None:
     if len(photo.found) > 1:
         options = list(range(len(photo.found)))
         at = next((i for i in options if photo.found[i].eyes == photo.eyes), None)
-        st.segmented_control("Whose face?", options, default=at, format_func=lambda i: f"{i + 1}", key=f"face-{photo.id}",
-                             on_change=choose_face, args=(bundle, here, photo, refiner))
+        st.segmented_control("Whose face?", options, default=at, format_func=lambda i: f"{i + 1}",
+                             key=f"face-{photo.id}", on_change=choose_face, args=(bundle, here, photo, refiner))
     with st.expander("Move the eye marks", expanded=not photo.found):
         height, width = photo.image.shape[:2]
         labels = ("Left eye, across", "Left eye, down", "Right eye, across", "Right eye, down")
         values = [v for eye in photo.eyes for v in eye]
         columns = st.columns(2) * 2
         for i, (label, value) in enumerate(zip(labels, values)):
-            columns[i].number_input(f"{label} (px)", 0.0, float(height if i % 2 else width), float(np.clip(value, 0, (width, height)[i % 2])),
-                                    step=1.0, format="%.1f", key=f"eye-{photo.id}-{i}")
+            most = float(height if i % 2 else width)
+            columns[i].number_input(f"{label} (px)", 0.0, most, float(np.clip(value, 0, most)), step=1.0, format="%.1f",
+                                    key=f"eye-{photo.id}-{i}")
         st.button("Use these eyes", key=f"eyes-{photo.id}", on_click=move_eyes, args=(bundle, here, photo, refiner))

@@ -1,4 +1,4 @@
-"""The Explore page in Streamlit's own widgets, for assistive technology and for programs; the picture follows on release."""
+"""The Explore page in Streamlit's own widgets, for assistive technology and programs; drawn when a slider is let go."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def in_view(basis: latent.Basis) -> tuple[list[int], list[int]]:
         return rows, rows[:TOP]
     rank = {group: n for n, group in enumerate(GROUPS)}
     rows = sorted(range(len(axes)), key=lambda i: (rank.get(axes[i].group, -1), -(axes[i].score or 0)))
-    shown = [i for n, i in enumerate(rows) if [axes[j].group for j in rows[:n]].count(axes[i].group) < PER_GROUP or axes[i].group not in rank]
-    return rows, shown
+    before = [sum(axes[j].group == axes[i].group for j in rows[:n]) for n, i in enumerate(rows)]
+    return rows, [i for i, count in zip(rows, before) if count < PER_GROUP or axes[i].group not in rank]
 
 
 class Plain:
@@ -101,14 +101,16 @@ class Plain:
         bundle, here, name = self.bundle, self.here, self.bundle.name
         left, right = st.columns(2)
         left.number_input("Seed", 0, 2**32 - 1, here.seed or 0, key=f"seed-{name}", on_change=self.draw, args=(False,))
-        right.number_input("Temperature", 0.0, 2.0, here.temperature, 0.05, key=f"temperature-{name}", on_change=self.draw, args=(False,))
+        right.number_input("Temperature", 0.0, 2.0, here.temperature, 0.05, key=f"temperature-{name}",
+                           on_change=self.draw, args=(False,))
         with st.container(horizontal=True):
             st.button("Random", key="plain-random", type="primary", on_click=self.draw, args=(True,))
             st.button("Mean", key="plain-mean", on_click=self.set, args=(bundle.stats.mean, False))
             st.button("Reset all", key="plain-reset", on_click=self.set, args=(here.origin,))
-            st.button("Jitter", key="plain-jitter", on_click=self.jitter, help="z = \u03bc + \u03c3\u00b7\u03b5: the reparameterisation trick")
-            st.button("Undo", key="plain-undo", disabled=not self.memory["undo"], on_click=self.step_back, args=("undo", "redo"))
-            st.button("Redo", key="plain-redo", disabled=not self.memory["redo"], on_click=self.step_back, args=("redo", "undo"))
+            st.button("Jitter", key="plain-jitter", on_click=self.jitter,
+                      help="z = \u03bc + \u03c3\u00b7\u03b5: the reparameterisation trick")
+            for label, ways in (("Undo", ("undo", "redo")), ("Redo", ("redo", "undo"))):
+                st.button(label, key=f"plain-{ways[0]}", disabled=not self.memory[ways[0]], on_click=self.step_back, args=ways)
         if here.photo and here.photo.delta is not None:
             here.photo.refined = st.toggle("Refined", here.photo.refined, key=f"refined-{here.photo.id}")
 
@@ -131,8 +133,8 @@ class Plain:
         listed, rows = in_view(basis)
         others = [row for row in listed if row not in rows]
         if others:
-            rows = rows + st.multiselect(f"Any other of the {len(basis)} axes", others, format_func=lambda i: basis.axes[i].label,
-                                         key=f"more-{self.bundle.name}-{chosen}")
+            rows = rows + st.multiselect(f"Any other of the {len(basis)} axes", others, key=f"more-{self.bundle.name}-{chosen}",
+                                         format_func=lambda i: basis.axes[i].label)
         keys = [f"{basis.name}:{basis.axes[row].id}" for row in rows]
         labels = {key: basis.axes[row].label for key, row in zip(keys, rows)}
         locks = f"locks-{self.bundle.name}"

@@ -108,7 +108,7 @@ class Studio:
     model: str | None = None
     currents: dict[str, Current] = field(default_factory=dict)
     photos: dict[str, Photo] = field(default_factory=dict)
-    drafts: dict[str, Photo] = field(default_factory=dict)  # the photo in the panel, by model; perhaps without a face yet
+    drafts: dict[str, Photo] = field(default_factory=dict)  # in the panel, by model; perhaps without a face yet
     files: dict[str, str] = field(default_factory=dict)  # the upload that was last looked at, by model
     refusals: dict[str, str] = field(default_factory=dict)  # why it was not taken
     link_read: bool = False
@@ -157,7 +157,7 @@ def read_link(query: Mapping[str, str], registry: Registry) -> str | None:
     if not name:
         return "The link holds a code but no model, so you see a new picture." if text else None
     if name not in registry.names():
-        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for the model\u2019s folder."
+        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for its folder."
     try:
         bundle = registry.get(name)
     except BundleError as error:
@@ -166,7 +166,7 @@ def read_link(query: Mapping[str, str], registry: Registry) -> str | None:
     if not text:
         return None
     if query.get("hash") != bundle.digest:
-        return f"This link was made with another version of {bundle.title}, so its picture cannot be rebuilt; you see a new one."
+        return f"This link was made with another version of {bundle.title}, so you see a new picture; ask for a new link."
     try:
         z = bundle.check_z(latent.unpack(text[:8192], bundle.stats))
     except (latent.LatentError, BundleError) as error:
