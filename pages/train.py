@@ -28,8 +28,18 @@ def choose() -> None:
 
 
 with st.container(horizontal=True, vertical_alignment="center", key="train_toolbar"):
-    st.segmented_control("Part of the page", list(PARTS), format_func=PARTS.get, key="train_part", on_change=choose, label_visibility="collapsed")
-    st.caption("Each job is a process of its own: it goes on when you reload, close the browser or stop the app.", width="content")
+    st.segmented_control(
+        "Part of the page",
+        list(PARTS),
+        format_func=PARTS.get,
+        key="train_part",
+        on_change=choose,
+        label_visibility="collapsed",
+    )
+    st.caption(
+        "Each job is a process of its own: it goes on when you reload, close the browser or stop the app.",
+        width="content",
+    )
 
 train_view.said()
 {"new": train_launch.panel, "jobs": train_watch.panel, "models": train_models.panel}[st.session_state["train_part"]]()

@@ -42,8 +42,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def recipe(steps: int = 40, **training) -> Recipe:
     """A model that trains in a second."""
-    settings = {"batch_size": 8, "steps": steps, "log_every": 5, "validate_every": 20, "validation_images": 16, "threads": 1,
-                "checkpoint_seconds": 0.2, "device": "cpu", **training}
+    settings = {
+        "batch_size": 8,
+        "steps": steps,
+        "log_every": 5,
+        "validate_every": 20,
+        "validation_images": 16,
+        "threads": 1,
+        "checkpoint_seconds": 0.2,
+        "device": "cpu",
+        **training,
+    }
     return Recipe(
         ModelConfig("conv", 8, 1, 3, width=0.0625), DataConfig(("sklearn-digits",), limit=120),
         ObjectiveConfig(kl="warmup", beta=0.5), TrainingConfig(**settings), "Tiny",
@@ -85,7 +94,8 @@ def png(value: int, side: int = 12, mode: str = "L") -> bytes:
 
 
 def test_the_app_side_never_imports_torch():
-    code = "import sys, vae.jobs, vae.library, vae.watch, vae.train_worker; sys.exit('torch' in sys.modules or 'streamlit' in sys.modules)"
+    code = "import sys, vae.jobs, vae.library, vae.watch, vae.train_worker\n"
+    code += "sys.exit(bool({'torch', 'streamlit'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -97,9 +107,8 @@ def kill_and_resume(make: Recipe, kills: int, seed: int) -> Job:
         if moments.random() < 0.8:  # mostly while it trains; else while it starts
             wait(lambda: job.progress.get("state") == "running" or not job.alive)
         time.sleep(moments.uniform(0.0, 0.5))
-        pid = jobs.read_json(job.folder / "state.json").get("pid")
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+        if job.locked:
+            os.kill(jobs.read_json(job.folder / "process.json")["pid"], signal.SIGKILL)
         wait(lambda: not job.locked)
         if job.bundle:  # what is there is whole, whenever the kill came
             open_bundle(job.bundle)
@@ -125,7 +134,9 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(home, monke
 
 
 def test_queue_pause_beta_stop_and_drop(home):
-    first, second, third = (jobs.create(recipe(10**6, checkpoint_seconds=5.0), title) for title in ("One", "Two", "Three"))
+    first, second, third = (
+        jobs.create(recipe(10**6, checkpoint_seconds=5.0), title) for title in ("One", "Two", "Three")
+    )
     first.start()
     first.set_beta(0.125)  # asked for before the loop can hear it
     time.sleep(0.05)
@@ -151,7 +162,7 @@ def test_queue_pause_beta_stop_and_drop(home):
     wait(lambda: not first.alive)
     assert first.state == "stopped" and open_bundle(first.bundle).title == "One"
     wait(lambda: second.state in ("reading", "running"))  # the queue moves on by itself
-    second.end(20.0)
+    second.end(60.0)
     assert second.state == "interrupted" and not second.bundle
     with pytest.raises(JobError, match="use 0 to 1000"):
         first.set_beta(-1)
@@ -162,8 +173,10 @@ def test_two_processes_by_the_shown_command_equal_one(home, monkeypatch):
     assert in_process(one, monkeypatch) == 0
     command = shlex.split(jobs.torchrun_command(two, 2))
     assert command[0] == "torchrun"
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *command[1:]], cwd=ROOT, env=jobs.worker_environment(),
-                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", *command[1:]]
+    done = subprocess.run(
+        command, cwd=ROOT, env=jobs.worker_environment(), capture_output=True, text=True, timeout=400
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert two.state == "finished" and open_bundle(two.bundle)
     a, b = losses(one), losses(two)
@@ -173,7 +186,10 @@ def test_two_processes_by_the_shown_command_equal_one(home, monkeypatch):
 
 def test_a_run_in_a_terminal_is_seen_and_left_alone(home):
     job = jobs.create(recipe(), "Elsewhere")
-    jobs.write_json(job.run / "status.json", {"state": "running", "pid": os.getpid(), "time": time.time() + 1, "step": 3, "progress": 0.1})
+    jobs.write_json(
+        job.run / "status.json",
+        {"state": "running", "pid": os.getpid(), "time": time.time() + 1, "step": 3, "progress": 0.1},
+    )
     assert job.state == "running" and "terminal" in job.status["note"]
     for order in (job.start, job.end):
         with pytest.raises(JobError, match="from a terminal"):
@@ -185,10 +201,13 @@ def test_a_run_in_a_terminal_is_seen_and_left_alone(home):
 # ---------------------------------------------------------------- failures
 
 
-@pytest.mark.parametrize("change, sentence", [
-    (dict(learning_rate=1.0), "not a number at step"),
-    (dict(start_from="/nowhere/at/all"), "cannot be read"),
-])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (dict(learning_rate=1.0), "not a number at step"),
+        (dict(start_from="/nowhere/at/all"), "cannot be read"),
+    ],
+)
 def test_a_failed_training_says_one_sentence(home, monkeypatch, change, sentence):
     asked = recipe(400, **change)
     if "learning_rate" in change:
@@ -284,7 +303,13 @@ def test_a_bomb_is_refused_and_one_picture_is_a_data_set(home, tmp_path, monkeyp
 
 
 def test_pictures_handed_in_live_in_the_job_and_go_with_it(home):
-    draft = jobs.new_draft([("../../evil name.zip", io.BytesIO(b"PK")), ("/etc/a b.PNG", io.BytesIO(png(1))), ("c.png", io.BytesIO(png(2)))])
+    draft = jobs.new_draft(
+        [
+            ("../../evil name.zip", io.BytesIO(b"PK")),
+            ("/etc/a b.PNG", io.BytesIO(png(1))),
+            ("c.png", io.BytesIO(png(2))),
+        ]
+    )
     inside = [path for path in draft.folder.rglob("*") if path.is_file()]
     assert len(inside) == 3 and all(path.suffix in (".zip", ".png") for path in inside)
     assert not any(".." in path.name or " " in path.name for path in inside)
@@ -324,14 +349,21 @@ def test_export_import_rename_delete_undo(home, made):
     assert library.own_models() == [names[1]] and library.trashed()[0].title == "Better name"
     library.restore(item)
     assert library.own_models() == names and not library.trashed()
-    for call in (lambda: library.rename(names[0], " "), lambda: library.rename("faces-128", "Mine"), lambda: library.delete_model("../runs")):
+    for call in (
+        lambda: library.rename(names[0], " "),
+        lambda: library.rename("faces-128", "Mine"),
+        lambda: library.delete_model("../runs"),
+    ):
         with pytest.raises(JobError):
             call()
 
 
 def _tampered(made: Path, kind: str) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(library.export_zip(made))) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        zipfile.ZipFile(io.BytesIO(library.export_zip(made))) as source,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for info in source.infolist():
             data = source.read(info)
             if kind == "damaged" and info.filename.endswith("decoder.onnx"):
@@ -350,10 +382,18 @@ def _tampered(made: Path, kind: str) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("kind, sentence", [
-    ("outside", "a path outside of it"), ("foreign", "run_me.py"), ("link", "a link or special file"), ("two", "twice"),
-    ("damaged", "SHA-256 differs"), ("text", "not a readable zip"), ("bomb", "more than"),
-])
+@pytest.mark.parametrize(
+    "kind, sentence",
+    [
+        ("outside", "a path outside of it"),
+        ("foreign", "run_me.py"),
+        ("link", "a link or special file"),
+        ("two", "twice"),
+        ("damaged", "SHA-256 differs"),
+        ("text", "not a readable zip"),
+        ("bomb", "more than"),
+    ],
+)
 def test_bad_zips_are_refused_whole(home, made, monkeypatch, kind, sentence):
     if kind == "bomb":
         monkeypatch.setattr(library, "MAX_UNPACKED_BYTES", 1000)
@@ -367,22 +407,30 @@ def test_bad_zips_are_refused_whole(home, made, monkeypatch, kind, sentence):
 # ---------------------------------------------------------------- watching
 
 
-def _past(reconstruction: list[float], validation: list[float], kl: list[float] | None = None, train: int = 5000) -> watch.History:
+def _past(
+    reconstruction: list[float], validation: list[float], kl: list[float] | None = None, train: int = 5000
+) -> watch.History:
     kl = kl or [1.0, 1.0]
     return watch.History(
         tuple({"kind": "train", "step": i, "reconstruction": r, "kl": sum(kl)} for i, r in enumerate(reconstruction)),
-        tuple({"kind": "validation", "step": i, "reconstruction": r, "kl_per_dimension": kl, "beta": 1.0} for i, r in enumerate(validation)),
+        tuple(
+            {"kind": "validation", "step": i, "reconstruction": r, "kl_per_dimension": kl, "beta": 1.0}
+            for i, r in enumerate(validation)
+        ),
         ({"event": "started", "train": train},),
     )
 
 
-@pytest.mark.parametrize("past, kinds", [
-    (_past([10 - 0.1 * i for i in range(20)], [10, 9, 8, 7, 6, 5]), []),
-    (_past([10 - 0.1 * i for i in range(20)], [10, 9, 8, 7, 6, 5], [0.01, 0.0]), ["collapse"]),
-    (_past([10, 8, 6, 4, 2, 9, 20, 30, 40], [10, 9]), ["divergence"]),
-    (_past([10 - 0.1 * i for i in range(20)], [10, 5, 6, 7, 8, 9]), ["overfitting"]),
-    (_past([10, 9], [10], train=80), ["small"]),
-])
+@pytest.mark.parametrize(
+    "past, kinds",
+    [
+        (_past([10 - 0.1 * i for i in range(20)], [10, 9, 8, 7, 6, 5]), []),
+        (_past([10 - 0.1 * i for i in range(20)], [10, 9, 8, 7, 6, 5], [0.01, 0.0]), ["collapse"]),
+        (_past([10, 8, 6, 4, 2, 9, 20, 30, 40], [10, 9]), ["divergence"]),
+        (_past([10 - 0.1 * i for i in range(20)], [10, 5, 6, 7, 8, 9]), ["overfitting"]),
+        (_past([10, 9], [10], train=80), ["small"]),
+    ],
+)
 def test_warnings_in_words_with_a_remedy(past, kinds):
     found = watch.advice(past, recipe(), 0.5)
     assert [item.kind for item in found] == kinds

@@ -47,37 +47,69 @@ def texts(app: AppTest) -> str:
     return "\n".join(element.value for kind in kinds for element in kind)
 
 
-def old_job(title: str = "Digits of mine", state: str = "finished", note: str = "", kl: tuple[float, ...] = (2.0, 1.0)) -> jobs.Job:
+def old_job(
+    title: str = "Digits of mine", state: str = "finished", note: str = "", kl: tuple[float, ...] = (2.0, 1.0)
+) -> jobs.Job:
     """A job as it lies on disk after training."""
     recipe = PRESETS["digits-2d"]
     job = jobs.create(recipe, title)
     rows = [{"kind": "event", "event": "started", "step": 0, "train": 9000}]
-    rows += [{"kind": "train", "step": s, "images": s * 128, "images_per_s": 900.0, "reconstruction": 50 - s / 10, "kl": 3.0,
-              "beta": 1.0, "loss": 53 - s / 10} for s in range(10, 110, 10)]
-    rows += [{"kind": "validation", "step": s, "images": s * 128, "reconstruction": 51 - s / 10, "kl": 3.0, "loss": 54.0, "beta": 1.0,
-              "psnr": 15.5, "active": 2, "kl_per_dimension": list(kl)} for s in (50, 100)]
+    rows += [
+        {
+            "kind": "train",
+            "step": s,
+            "images": s * 128,
+            "images_per_s": 900.0,
+            "reconstruction": 50 - s / 10,
+            "kl": 3.0,
+            "beta": 1.0,
+            "loss": 53 - s / 10,
+        }
+        for s in range(10, 110, 10)
+    ]
+    rows += [
+        {
+            "kind": "validation",
+            "step": s,
+            "images": s * 128,
+            "reconstruction": 51 - s / 10,
+            "kl": 3.0,
+            "loss": 54.0,
+            "beta": 1.0,
+            "psnr": 15.5,
+            "active": 2,
+            "kl_per_dimension": list(kl),
+        }
+        for s in (50, 100)
+    ]
     (job.run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (job.run / "sheets").mkdir()
     for step in (50, 100):
         for kind in ("reconstructions", "samples", "traversal"):
             Image.fromarray(np.full((28, 56), step, np.uint8)).save(job.run / "sheets" / f"{step:08d}-{kind}.png")
-    jobs.write_json(job.run / "status.json", {"state": "finished", "step": 100, "images": 12800, "seconds": 14.0, "progress": 1.0, "time": 1.0})
+    jobs.write_json(
+        job.run / "status.json",
+        {"state": "finished", "step": 100, "images": 12800, "seconds": 14.0, "progress": 1.0, "time": 1.0},
+    )
     jobs.write_state(job.folder, state, note)
     return job
 
 
-@pytest.mark.parametrize("address, headers, environment, allowed", [
-    (None, {}, {}, True),
-    ("127.0.0.1", {"Host": "localhost:8501"}, {}, True),
-    ("::1", {"Host": "[::1]:8501"}, {}, True),
-    ("192.168.1.20", {"Host": "192.168.1.5:8501"}, {}, False),
-    (None, {"Host": "localhost:8501", "X-Forwarded-For": "127.0.0.1"}, {}, False),
-    (None, {"Host": "models.example.org"}, {}, False),
-    (None, {"Host": "localhost.evil.example"}, {}, False),
-    ("not an address", {}, {}, False),
-    ("192.168.1.20", {"X-Forwarded-For": "1.2.3.4"}, {"VAE_ALLOW_TRAINING": "1"}, True),
-    ("192.168.1.20", {}, {"VAE_ALLOW_TRAINING": "0"}, False),
-])
+@pytest.mark.parametrize(
+    "address, headers, environment, allowed",
+    [
+        (None, {}, {}, True),
+        ("127.0.0.1", {"Host": "localhost:8501"}, {}, True),
+        ("::1", {"Host": "[::1]:8501"}, {}, True),
+        ("192.168.1.20", {"Host": "192.168.1.5:8501"}, {}, False),
+        (None, {"Host": "localhost:8501", "X-Forwarded-For": "127.0.0.1"}, {}, False),
+        (None, {"Host": "models.example.org"}, {}, False),
+        (None, {"Host": "localhost.evil.example"}, {}, False),
+        ("not an address", {}, {}, False),
+        ("192.168.1.20", {"X-Forwarded-For": "1.2.3.4"}, {"VAE_ALLOW_TRAINING": "1"}, True),
+        ("192.168.1.20", {}, {"VAE_ALLOW_TRAINING": "0"}, False),
+    ],
+)
 def test_launching_is_for_this_machine_or_with_leave(address, headers, environment, allowed):
     assert may_train(address, headers, environment) is allowed
 
@@ -91,7 +123,8 @@ def test_elsewhere_the_page_says_so_and_offers_nothing(home, monkeypatch):
 
 def test_choices_become_a_recipe():
     recipe = train_launch.build_recipe("sharp", {
-        "model": {"image_size": 128, "channels": 3, "latent_size": 64}, "objective": {"kl": "target", "kl_target": 120.0},
+        "model": {"image_size": 128, "channels": 3, "latent_size": 64},
+        "objective": {"kl": "target", "kl_target": 120.0},
         "training": {"minutes": 3.0, "batch_size": 8}, "data": {"sources": ["/pictures"]},
     })  # fmt: skip
     assert (recipe.model.image_size, recipe.model.latent_size, recipe.objective.kl_target) == (128, 64, 120.0)
@@ -114,7 +147,12 @@ def test_launch_shows_the_pictures_and_prepares_a_job(home):
     assert not app.exception
     (job,) = jobs.list_jobs()
     recipe = job.recipe
-    assert (job.title, job.name, recipe.model.latent_size, recipe.training.minutes) == ("Two numbers", "two-numbers", 2, 2.0)
+    assert (job.title, job.name, recipe.model.latent_size, recipe.training.minutes) == (
+        "Two numbers",
+        "two-numbers",
+        2,
+        2.0,
+    )
     assert recipe.training.device == "cpu" and recipe.data.sources == ("sklearn-digits",)
     assert app.query_params["job"] in (job.id, [job.id])
     assert "It was prepared and not started." in texts(app)
@@ -172,7 +210,12 @@ def test_a_finished_job_shows_its_figures_and_can_be_dropped_and_brought_back(ho
 
 
 def test_trouble_is_told_in_words(home):
-    old_job("Collapsed", "failed", "memory ran out at batch_size 128; the last checkpoint is kept, go on with 64", kl=(0.001, 0.0))
+    old_job(
+        "Collapsed",
+        "failed",
+        "memory ran out at batch_size 128; the last checkpoint is kept, go on with 64",
+        kl=(0.001, 0.0),
+    )
     app = page("jobs")
     assert "Memory ran out at batch_size 128" in app.error[0].value
     assert "posterior has collapsed" in app.warning[0].value and "beta" in app.warning[0].value
@@ -189,7 +232,10 @@ def test_a_job_that_was_killed_offers_to_resume(home):
 
 def test_orders_reach_a_running_job(home, monkeypatch):
     job = old_job("At work", "running")
-    jobs.write_json(job.run / "status.json", {"state": "running", "step": 100, "progress": 0.4, "time": time.time() + 5, "seconds_left": 600})
+    jobs.write_json(
+        job.run / "status.json",
+        {"state": "running", "step": 100, "progress": 0.4, "time": time.time() + 5, "seconds_left": 600},
+    )
     monkeypatch.setattr(jobs.Job, "locked", True)
     app = page("jobs", job=job.id)
     app.button(key="train_pause").click().run()

@@ -1,6 +1,6 @@
 """Throughput of our training loop against a plain PyTorch loop: same model, same data, same process, turn by turn.
 
-    python -m vae.bench_training [DEVICE]      prints one line of JSON
+python -m vae.bench_training [DEVICE]      prints one line of JSON
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from vae.training import to_pixels, train
 ROUNDS, STEPS, EVERY = 6, 60, 10
 
 
-def plain(recipe: Recipe, pictures: ImageSet, device: torch.device, model: Autoencoder, optimiser: torch.optim.Adam) -> list[float]:
+def plain(
+    recipe: Recipe, pictures: ImageSet, device: torch.device, model: Autoencoder, optimiser: torch.optim.Adam
+) -> list[float]:
     """A training loop as one writes it by hand -> images/s of every EVERY steps. No average, log, checkpoint or ear."""
     batch, rates = recipe.training.batch_size, []
     images = torch.from_numpy(pictures.images(range(len(pictures)))).to(device)
@@ -32,7 +34,9 @@ def plain(recipe: Recipe, pictures: ImageSet, device: torch.device, model: Autoe
         for _ in range(EVERY):
             x = to_pixels(images[torch.randint(len(images), (batch,), device=device)])
             y, q = model(x)
-            loss = (reconstruction_loss(x, y, recipe.objective.reconstruction) + recipe.objective.beta * q.kl().sum(1)).mean()
+            loss = (
+                reconstruction_loss(x, y, recipe.objective.reconstruction) + recipe.objective.beta * q.kl().sum(1)
+            ).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -52,7 +56,14 @@ def ours(recipe: Recipe, folder: Path) -> list[float]:
 def main(device: str = "cpu") -> None:
     """Take turns, so that both meet the same machine; the first turn of each warms up."""
     recipe = PRESETS["vae"].replace(
-        training={"device": device, "steps": STEPS, "log_every": EVERY, "validate_every": 0, "validation_images": 64, "sheets": False}
+        training={
+            "device": device,
+            "steps": STEPS,
+            "log_every": EVERY,
+            "validate_every": 0,
+            "validation_images": 64,
+            "sheets": False,
+        }
     )
     pictures, _ = open_split(recipe.data, recipe.model.image_size, recipe.model.channels)
     where = torch.device(device)
@@ -62,7 +73,10 @@ def main(device: str = "cpu") -> None:
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(ROUNDS + 1):
-            pair = {"plain": plain(recipe, pictures, where, model, optimiser), "ours": ours(recipe, Path(folder) / str(turn))}
+            pair = {
+                "plain": plain(recipe, pictures, where, model, optimiser),
+                "ours": ours(recipe, Path(folder) / str(turn)),
+            }
             if turn:
                 ratios.append(statistics.median(pair["plain"]) / statistics.median(pair["ours"]))
                 for key, values in pair.items():

@@ -4,6 +4,7 @@ A job is a folder, user_home()/runs/ID:
 
     job.json      what was asked for
     state.json    how it stands; written by the one process that holds the lock
+    process.json  the process that was started last
     orders.json   what a person wants of it: pause, stop, another beta
     lock          held (flock) by the job's process for as long as it lives, however it ends
     log.txt       everything that the process printed
@@ -36,7 +37,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, IO
+from typing import IO, Any
 
 from vae.bundle import NAME, user_home
 from vae.config import ConfigError, Recipe
@@ -167,14 +168,21 @@ class Job:
         found = {"state": "interrupted", "note": "", "since": 0.0, **read_json(self.folder / "state.json")}
         now = self.progress
         if locked:
-            return found | {"state": now.get("state", "reading")} if found["state"] == "running" and (
-                now.get("state") in ("reading", "running", "paused") and now.get("time", 0) >= found["since"]
-            ) else found | {"state": "reading" if found["state"] == "running" else found["state"]}
+            return (
+                found | {"state": now.get("state", "reading")}
+                if found["state"] == "running"
+                and (now.get("state") in ("reading", "running", "paused") and now.get("time", 0) >= found["since"])
+                else found | {"state": "reading" if found["state"] == "running" else found["state"]}
+            )
         if now.get("time", 0) > found["since"] and found["state"] not in LIVE:  # it was trained from a terminal
             if now.get("state") in ("finished", "stopped", "failed", "interrupted"):
                 return found | {"state": now["state"], "note": str(now.get("message", "")), "since": now["time"]}
             if self.in_terminal:
-                return found | {"state": now["state"], "note": "It is being trained from a terminal.", "since": now["time"]}
+                return found | {
+                    "state": now["state"],
+                    "note": "It is being trained from a terminal.",
+                    "since": now["time"],
+                }
         if found["state"] in LIVE:
             at = "while it waited for its turn" if found["state"] == "queued" else "without a word"
             remedy = "Resume goes on from the last checkpoint." if self.can_resume else "Resume starts it anew."
@@ -221,9 +229,16 @@ class Job:
                 command = [sys.executable, "-u", "-m", "vae.train_worker", "run", str(self.folder), str(lock.fileno())]
                 # The child inherits the lock, which is so never free between this process and that one.
                 child = subprocess.Popen(
-                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                    start_new_session=True, pass_fds=(lock.fileno(),), env=worker_environment(),
+                    command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(lock.fileno(),),
+                    env=worker_environment(),
                 )
+            note_process(self.folder, child.pid)
         _children[:] = [c for c in _children if c.poll() is None] + [child]
 
     def _order(self, **orders: Any) -> None:
@@ -274,8 +289,8 @@ class Job:
             raise JobError(f"the process of {self.title} does not end; end it by hand and try again")
 
     def _signal(self, number: int) -> None:
-        """Signal the process group. The pid is certain only while its process holds the lock."""
-        found = read_json(self.folder / "state.json")
+        """Signal the process group; only while the lock is held and the process is the one that was noted."""
+        found = read_json(self.folder / "process.json")
         pid = found.get("pid")
         if self.locked and isinstance(pid, int) and started_at(pid) == found.get("started"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -303,6 +318,11 @@ def started_at(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def note_process(folder: Path, pid: int) -> None:
+    """Remember a job's process; done by who starts it, so that it can be ended before it has said a word."""
+    write_json(folder / "process.json", {"pid": pid, "started": started_at(pid)})
 
 
 def write_state(folder: Path, state: str, note: str = "", **more: Any) -> None:
@@ -383,14 +403,24 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
     try:
         (building / "run").mkdir(parents=True)
         if draft is not None:
-            sources = [str(folder / "pictures" / Path(source).relative_to(draft.folder / "pictures")) for source in draft.sources]
+            sources = [
+                str(folder / "pictures" / Path(source).relative_to(draft.folder / "pictures"))
+                for source in draft.sources
+            ]
             os.rename(draft.folder / "pictures", building / "pictures")
             recipe = recipe.replace(data={"sources": sources})
             shutil.rmtree(draft.folder, ignore_errors=True)
         write_json(building / "run" / "config.json", recipe.to_dict())
-        write_json(building / "job.json", {
-            "title": title, "name": name, "device": device, "created": time.time(), "description": recipe.description,
-        })
+        write_json(
+            building / "job.json",
+            {
+                "title": title,
+                "name": name,
+                "device": device,
+                "created": time.time(),
+                "description": recipe.description,
+            },
+        )
         write_state(building, "interrupted", "It was prepared and not started.")
         (building / "lock").touch()
         os.rename(building, folder)
@@ -407,7 +437,8 @@ def disk_sentence(error: OSError, folder: Path) -> str:
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(folder).free
         return f"the disk is full ({free / 2**20:,.0f} MB free); make room and resume from the last checkpoint"
-    return f"{Path(str(error.filename or folder)).name} could not be written or read ({error.strerror or error}); check the disk"
+    name = Path(str(error.filename or folder)).name
+    return f"{name} could not be written or read ({error.strerror or error}); check the disk"
 
 
 # ---------------------------------------------------------------- pictures handed in
@@ -444,7 +475,12 @@ def new_draft(files: Sequence[tuple[str, IO[bytes]]]) -> Draft:
             if suffix == ".zip":
                 target = folder / "pictures" / f"{number:05d}-{stem}.zip"
             else:
-                target = folder / "pictures" / "single" / f"{number:05d}-{stem}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
+                target = (
+                    folder
+                    / "pictures"
+                    / "single"
+                    / f"{number:05d}-{stem}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
+                )
                 target.parent.mkdir(exist_ok=True)
             with open(target, "wb") as out:
                 shutil.copyfileobj(file, out, 1 << 20)
@@ -509,7 +545,12 @@ def ask(question: str, values: Mapping[str, Any], timeout: float = 120.0) -> dic
     command = [sys.executable, "-m", "vae.train_worker", question]
     try:
         done = subprocess.run(
-            command, input=json.dumps(values).encode(), capture_output=True, timeout=timeout, cwd=ROOT, env=worker_environment(),
+            command,
+            input=json.dumps(values).encode(),
+            capture_output=True,
+            timeout=timeout,
+            cwd=ROOT,
+            env=worker_environment(),
         )
     except subprocess.TimeoutExpired:
         raise JobError(f"looking at it took more than {timeout:.0f} s; try fewer pictures or a smaller model") from None
@@ -525,7 +566,9 @@ def ask(question: str, values: Mapping[str, Any], timeout: float = 120.0) -> dic
 def died(code: int) -> str:
     """A process that ended without an answer, as a sentence."""
     if code == -signal.SIGKILL:
-        return "the process was killed, most likely because the memory ran out; choose a smaller batch or smaller pictures"
+        return (
+            "the process was killed, most likely because the memory ran out; choose a smaller batch or smaller pictures"
+        )
     return f"the process ended unexpectedly (code {code}); the log has the details"
 
 
@@ -537,6 +580,8 @@ def machine() -> dict[str, Any]:
 
 def torchrun_command(job: Job, processes: int = 2, nodes: int = 1) -> str:
     """The shell command that trains the same run on several GPUs or nodes, and goes on from its checkpoint."""
-    where = ["--standalone"] if nodes == 1 else [f"--nnodes={nodes}", "--rdzv-backend=c10d", "--rdzv-endpoint=HOST:29500"]
+    where = (
+        ["--standalone"] if nodes == 1 else [f"--nnodes={nodes}", "--rdzv-backend=c10d", "--rdzv-endpoint=HOST:29500"]
+    )
     command = ["torchrun", *where, f"--nproc-per-node={processes}", "-m", "vae", "train", "--out", str(job.run)]
     return shlex.join([*command, "--resume", "--export", job.name])

@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import IO
 
 from vae.bundle import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError, open_bundle, user_home
-from vae.jobs import TRASH_DAYS, Job, JobError, disk_sentence, get_job, list_jobs, read_json, runs_home, slug, write_json
+from vae.jobs import (
+    TRASH_DAYS,
+    Job,
+    JobError,
+    disk_sentence,
+    get_job,
+    list_jobs,
+    read_json,
+    runs_home,
+    slug,
+    write_json,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_ENTRIES = 200_000
@@ -142,7 +153,7 @@ def empty_trash() -> None:
 
 
 def export_zip(path: Path) -> bytes:
-    """A bundle folder as a zip, its files under one folder. ONNX and npz hardly compress further, so they are stored."""
+    """A bundle folder as a zip. ONNX and npz hardly compress further, so they are stored."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name in BUNDLE_FILES:
@@ -178,7 +189,7 @@ def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
 
 
 def import_zip(file: IO[bytes], title: str) -> str:
-    """Unpack a bundle's zip into the user's models, checked whole before it appears there; its name. Raises JobError."""
+    """Unpack a bundle's zip among the user's models, checked whole before that; its name. Raises JobError."""
     building = models_home() / f".new-{secrets.token_hex(6)}"
     try:
         with zipfile.ZipFile(file) as archive:
@@ -190,7 +201,9 @@ def import_zip(file: IO[bytes], title: str) -> str:
                     while block := source.read(1 << 20):
                         left -= len(block)  # the header's size may lie
                         if left < 0:
-                            raise JobError(f"the zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; this is no model")
+                            raise JobError(
+                                f"the zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; this is no model"
+                            )
                         out.write(block)
         bundle = open_bundle(building / "model")
         name = _free(slug(str(bundle.config.get("name") or title)))
@@ -225,6 +238,18 @@ def job_of(name: str) -> Job | None:
 
 
 __all__ = [
-    "BUNDLE_FILES", "Trashed", "delete_job", "delete_model", "empty_trash", "export_zip", "get_job", "import_zip", "job_of",
-    "models_home", "own_models", "rename", "restore", "trashed",
+    "BUNDLE_FILES",
+    "Trashed",
+    "delete_job",
+    "delete_model",
+    "empty_trash",
+    "export_zip",
+    "get_job",
+    "import_zip",
+    "job_of",
+    "models_home",
+    "own_models",
+    "rename",
+    "restore",
+    "trashed",
 ]

@@ -29,7 +29,7 @@ import numpy as np
 from vae.bundle import open_bundle, user_home
 from vae.config import DataConfig, Recipe
 from vae.data import SETS, ImageSet, open_data
-from vae.jobs import Job, device_lock, disk_sentence, read_json, started_at, write_json, write_state
+from vae.jobs import Job, device_lock, disk_sentence, note_process, read_json, write_json, write_state
 
 INSPECT_MOST = 20_000
 SHEET_COLUMNS, SHEET_ROWS = 12, 5
@@ -71,7 +71,9 @@ def sheet(pictures: ImageSet) -> str:
     for i, tile in enumerate(tiles):
         picture = Image.fromarray(tile[..., 0] if tile.shape[2] == 1 else tile).convert("RGB")
         method = Image.Resampling.NEAREST if side % picture.width == 0 else Image.Resampling.LANCZOS
-        canvas.paste(picture.resize((side, side), method), ((i % columns) * (side + gap), (i // columns) * (side + gap)))
+        canvas.paste(
+            picture.resize((side, side), method), ((i % columns) * (side + gap), (i // columns) * (side + gap))
+        )
     out = io.BytesIO()
     canvas.save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
@@ -170,13 +172,19 @@ def _time_steps(recipe: Recipe, pictures: ImageSet) -> tuple[Any, float]:
 def trial(asked: dict[str, Any]) -> dict[str, Any]:
     """Time and memory of a recipe on this machine, from a few real training steps on a part of the data.
 
-    asked: recipe, and count, the pictures that there are. Answers step_seconds and sharp_seconds (with the discriminator,
-    or None), images_per_s, steps and seconds of the whole run, memory and memory_limit in bytes.
+    asked: recipe, and count, the pictures that there are. Answers step_seconds and sharp_seconds (with the
+    discriminator, or None), images_per_s, steps and seconds of the whole run, memory and memory_limit in bytes.
     """
     recipe, count = Recipe.from_dict(asked["recipe"]), int(asked["count"])
     model, objective, training = recipe.model, recipe.objective, recipe.training
-    pictures = open_data(recipe.data.replace(limit=min(recipe.data.limit or TRIAL_IMAGES, TRIAL_IMAGES)), model.image_size, model.channels)
-    plain = recipe.replace(objective={"adversarial_start": 0.999999}, training={"steps": 10**9, "minutes": 0.0, "images": 0})
+    pictures = open_data(
+        recipe.data.replace(limit=min(recipe.data.limit or TRIAL_IMAGES, TRIAL_IMAGES)),
+        model.image_size,
+        model.channels,
+    )
+    plain = recipe.replace(
+        objective={"adversarial_start": 0.999999}, training={"steps": 10**9, "minutes": 0.0, "images": 0}
+    )
     trainer, step = _time_steps(plain, pictures)
     start = time.perf_counter()
     trainer.validate()
@@ -199,9 +207,15 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     else:
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     mean = step if sharp is None else step * objective.adversarial_start + sharp * (1 - objective.adversarial_start)
-    per_mark = training.validate_every or (max(1.0, training.validate_seconds / mean) if training.validate_seconds else math.inf)
+    per_mark = training.validate_every or (
+        max(1.0, training.validate_seconds / mean) if training.validate_seconds else math.inf
+    )
     whole = mean + look / per_mark
-    limits = [training.steps or math.inf, training.images / training.batch_size or math.inf, 60 * training.minutes / whole or math.inf]
+    limits = [
+        training.steps or math.inf,
+        training.images / training.batch_size or math.inf,
+        60 * training.minutes / whole or math.inf,
+    ]
     steps = max(1, int(min(limits)))
     return {
         "step_seconds": step, "sharp_seconds": sharp, "images_per_s": training.batch_size / whole, "steps": steps,
@@ -209,7 +223,11 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-QUESTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"machine": machine, "inspect": inspect, "trial": trial}
+QUESTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "machine": machine,
+    "inspect": inspect,
+    "trial": trial,
+}
 
 
 def sentence(error: BaseException) -> str:
@@ -217,11 +235,14 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, ValueError):
         return disk_sentence(error, Path.cwd())
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or (isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))):
+    if memory or (
+        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
+    ):
         return "memory ran out; choose a smaller batch, smaller pictures or a smaller model"
     if isinstance(error, (ValueError, RuntimeError)) and type(error).__module__.startswith("vae."):
         return str(error)
-    return f"it ended with {type(error).__name__} ({str(error).splitlines()[0][:160] if str(error) else 'no message'}); the log has the details"
+    first = str(error).strip().splitlines()[0][:160] if str(error).strip() else "no message"
+    return f"it ended with {type(error).__name__} ({first}); the log has the details"
 
 
 # ---------------------------------------------------------------- a job
@@ -265,7 +286,8 @@ def run(folder: Path, lock: int) -> int:
     """A job from its turn on the device to its bundle -> exit status."""
     os.set_inheritable(lock, False)
     job = Job(folder)
-    write_state(folder, "queued", pid=os.getpid(), started=started_at(os.getpid()))
+    note_process(folder, os.getpid())
+    write_state(folder, "queued")
     try:
         with device_lock(job.device, job, lambda: job.orders.get("command") == "stop") as turn:
             if turn:

@@ -129,7 +129,13 @@ class Advice:
 
 def advice(past: History, recipe: Recipe, progress: float) -> list[Advice]:
     """What a person who watches should know now. progress: share 0..1 of the run that is done."""
-    checks = (_data(past), _collapse(past, recipe, progress), _divergence(past, recipe), _overfitting(past), _target(past, recipe, progress))
+    checks = (
+        _data(past),
+        _collapse(past, recipe, progress),
+        _divergence(past, recipe),
+        _overfitting(past),
+        _target(past, recipe, progress),
+    )
     return [found for found in checks if found]
 
 
@@ -138,8 +144,10 @@ def _data(past: History) -> Advice | None:
     if count is None or count >= FEW_PICTURES:
         return None
     return Advice(
-        "small", f"There are {count:,} pictures to learn from, which is few",
-        "Expect it to remember them and to draw little that is new: add pictures, mirror them, or take fewer numbers in a code.",
+        "small",
+        f"There are {count:,} pictures to learn from, which is few",
+        "Expect it to remember them and to draw little that is new: add pictures, mirror them, or take fewer "
+        "numbers in a code.",
     )
 
 
@@ -156,7 +164,8 @@ def _collapse(past: History, recipe: Recipe, progress: float) -> Advice | None:
     what = "No dimension" if active == 0 else f"Only {active} of {len(kl)} dimensions"
     tail = "carries" if active < 2 else "carry"
     return Advice(
-        "collapse", f"{what} of the code {tail} information: the posterior has collapsed",
+        "collapse",
+        f"{what} of the code {tail} information: the posterior has collapsed",
         f"{remedy[0].upper()}{remedy[1:]}, make the warm-up longer, or take fewer numbers in a code.",
     )
 
@@ -170,7 +179,9 @@ def _divergence(past: History, recipe: Recipe) -> Advice | None:
         return None
     rate = recipe.training.learning_rate
     return Advice(
-        "divergence", f"The reconstruction error is {now / best:.1f} times its best value and above where it began: training diverges",
+        "divergence",
+        f"The reconstruction error is {now / best:.1f} times its best value and above where it began: training "
+        f"diverges",
         f"Stop, and start again with a learning rate of {rate / 3:.1g} instead of {rate:.1g}.",
     )
 
@@ -187,7 +198,9 @@ def _overfitting(past: History) -> Advice | None:
     if best > len(values) - 4 or min(values[-3:]) < 1.05 * values[best] or learnt >= before:
         return None
     return Advice(
-        "overfitting", f"Pictures it has not seen come out worse since step {marks[best]['step']:,}, while those it learns from get better",
+        "overfitting",
+        f"Pictures it has not seen come out worse since step {marks[best]['step']:,}, while those it learns from "
+        f"get better",
         "Stop and keep, and next time use more pictures, mirror them, or train for a shorter time.",
     )
 
@@ -200,6 +213,7 @@ def _target(past: History, recipe: Recipe, progress: float) -> Advice | None:
     if steered or kl is None or abs(kl - target) < 0.5 * target:
         return None
     return Advice(
-        "target", f"The KL is {kl:.0f} nats and is meant to be held at {target:.0f}",
+        "target",
+        f"The KL is {kl:.0f} nats and is meant to be held at {target:.0f}",
         f"Train for longer, or start with a beta {'below' if kl < target else 'above'} {recipe.objective.beta:.2g}.",
     )

@@ -23,7 +23,9 @@ def digits_zip(count: int = 400) -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         for i in range(count):
             file = io.BytesIO()
-            Image.fromarray((digits.images[i] * 255 / 16).astype(np.uint8)).resize((28, 28), Image.Resampling.BICUBIC).save(file, "PNG")
+            Image.fromarray((digits.images[i] * 255 / 16).astype(np.uint8)).resize(
+                (28, 28), Image.Resampling.BICUBIC
+            ).save(file, "PNG")
             archive.writestr(f"{digits.target[i]}/{i}.png", file.getvalue())
     return out.getvalue()
 
@@ -45,7 +47,9 @@ def test_a_zip_becomes_a_model_under_the_hand(page: Page, start_app, tmp_path: P
     with start_app(tmp_path, OMP_NUM_THREADS="1") as url:
         page.goto(f"{url}/train")
         page.get_by_text("My pictures", exact=True).click()
-        page.locator("input[type=file]").set_input_files({"name": "digits.zip", "mimeType": "application/zip", "buffer": digits_zip()})
+        page.locator("input[type=file]").set_input_files(
+            {"name": "digits.zip", "mimeType": "application/zip", "buffer": digits_zip()}
+        )
         expect(page.get_by_text("400 pictures").first).to_be_visible(timeout=SECONDS)
         expect(page.get_by_text("10 labels")).to_be_visible(timeout=SECONDS)
         page.get_by_text("Two numbers, one map").click()
@@ -68,7 +72,8 @@ def test_a_zip_becomes_a_model_under_the_hand(page: Page, start_app, tmp_path: P
             time.sleep(0.2)
         expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=SECONDS)
         page.wait_for_function(
-            "() => { const find = (r) => [...r.querySelectorAll('*')].map((e) => e.dataset?.testid === 'film-picture' ? e"
+            "() => { const find = (r) => [...r.querySelectorAll('*')]"
+            ".map((e) => e.dataset?.testid === 'film-picture' ? e"
             " : e.shadowRoot ? find(e.shadowRoot) : null).find(Boolean); return find(document)?.naturalWidth > 100; }"
         )
 

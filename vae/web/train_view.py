@@ -11,10 +11,19 @@ import streamlit as st
 
 from vae.jobs import Job, JobError
 
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "cf-connecting-ip")
+FORWARDED = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "cf-connecting-ip",
+)
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 REFUSAL = (
-    "Training can be launched only from the machine that runs this app, at http://localhost. Whoever operates it can open "
+    "Training can be launched only from the machine that runs this app, at http://localhost. Whoever operates it "
+    "can open "
     "it to all visitors by starting the app with VAE_ALLOW_TRAINING=1."
 )
 BADGES = {
@@ -30,7 +39,9 @@ BADGES = {
 }
 # Numbers keep their width while they change; tables of figures line up.
 STYLE = """<style>
-[data-testid="stMetricValue"], [data-testid="stProgress"], [data-testid="stTable"] td { font-variant-numeric: tabular-nums; }
+[data-testid="stMetricValue"], [data-testid="stProgress"], [data-testid="stTable"] td {
+  font-variant-numeric: tabular-nums;
+}
 [data-testid="stMetricValue"] { font-size: 1.3rem; line-height: 1.4; }
 .st-key-train_sheet img { border-radius: 10px; image-rendering: auto; }
 .st-key-train_head h2 { padding: 0; }
@@ -115,7 +126,8 @@ def colours() -> dict[str, str]:
     return {
         "main": "#2dd4bf" if dark else "#0f766e", "second": "#f0a35e" if dark else "#c2611a",
         "third": "#a5a2f5" if dark else "#5b54c9", "fourth": "#f08fb2" if dark else "#b23a6b",
-        "quiet": "#7d858c" if dark else "#8b8579", "grid": "#2a2f34" if dark else "#e9e4dc", "ink": "#e8e6e1" if dark else "#1f2226",
+        "quiet": "#7d858c" if dark else "#8b8579", "grid": "#2a2f34" if dark else "#e9e4dc",
+        "ink": "#e8e6e1" if dark else "#1f2226",
     }  # fmt: skip
 
 
@@ -124,9 +136,15 @@ def figure(title: str, height: int = 220) -> Any:
     import plotly.graph_objects as go
 
     tone = colours()
-    axis = {"gridcolor": tone["grid"], "zeroline": False, "tickfont": {"color": tone["quiet"], "size": 11}, "automargin": True}
+    axis = {
+        "gridcolor": tone["grid"],
+        "zeroline": False,
+        "tickfont": {"color": tone["quiet"], "size": 11},
+        "automargin": True,
+    }
     return go.Figure(layout={
-        "title": {"text": title, "font": {"size": 14, "color": tone["ink"]}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
+        "title": {"text": title, "font": {"size": 14, "color": tone["ink"]}, "x": 0, "xanchor": "left", "y": 0.97,
+                  "yanchor": "top"},
         "height": height, "margin": {"l": 8, "r": 8, "t": 38, "b": 8}, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": {**axis, "showgrid": False}, "yaxis": axis, "showlegend": False,
         "hovermode": "x unified", "hoverlabel": {"font": {"size": 12}}, "uirevision": "kept", "separators": ".,",

@@ -25,13 +25,17 @@ class Film {
     this.root = root;
     this.picture = h("img", { alt: "", "data-testid": "film-picture" });
     this.stage = h("div", { class: "stage" }, this.picture);
-    this.kinds = KINDS.map(([kind, label]) => h("button", { type: "button", role: "tab", onclick: () => this.#choose(kind) }, label));
-    this.range = h("input", { type: "range", min: "0", step: "1", "aria-label": "Mark in time", oninput: () => this.#seek(Number(this.range.value)) });
+    const tab = (kind) => ({ type: "button", role: "tab", onclick: () => this.#choose(kind) });
+    this.kinds = KINDS.map(([kind, label]) => h("button", tab(kind), label));
+    const seek = () => this.#seek(Number(this.range.value));
+    this.range = h("input", { type: "range", min: "0", step: "1", "aria-label": "Mark in time", oninput: seek });
     this.label = h("output", { class: "at" });
-    this.replay = h("button", { type: "button", class: "button", onclick: () => (this.#timer ? this.#stop() : this.#play()) }, "Replay");
+    const replay = () => (this.#timer ? this.#stop() : this.#play());
+    this.replay = h("button", { type: "button", class: "button", onclick: replay }, "Replay");
     this.note = h("p", { class: "note" });
     this.time = h("div", { class: "time" }, this.replay, this.range, this.label);
-    root.replaceChildren(h("div", { class: "segments", role: "tablist", "aria-label": "What is shown" }, this.kinds), this.stage, this.time, this.note);
+    const tabs = h("div", { class: "segments", role: "tablist", "aria-label": "What is shown" }, this.kinds);
+    root.replaceChildren(tabs, this.stage, this.time, this.note);
   }
 
   update(data) {
