@@ -43,6 +43,7 @@ TITLES = {"principal": "PCA", "raw": "Raw dimensions", "named": "Named axes", "u
 TSNE_CODES = 10_000  # more codes are placed beside their nearest ones among these
 BLEND = 6  # codes that a place on UMAP or t-SNE is blended from
 PATHS = ("straight", "slerp", "dense")
+FEW_CODES = 2000
 EXACT_NEIGHBOURS = 30_000  # up to here UMAP is given all neighbours instead of searching for them
 LANDMARKS = 10_000  # codes in the neighbour graph of a path along dense regions
 READ_OUT_C = 0.02
@@ -615,7 +616,9 @@ class Computation:
         self.target = cache_file(bundle, name)
         self.progress, self.stage, self.state, self.error = 0.0, "Starting", "running", ""
         self.started = time.monotonic()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        # Threads that wait must not spin: the pages need the cores. For few codes one thread is the fastest.
+        threads = {"OMP_NUM_THREADS": "1"} if len(bundle.codes) <= FEW_CODES else {}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE", **threads}
         command = [sys.executable, "-m", "vae.atlas", name, str(bundle.path), str(self.target)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

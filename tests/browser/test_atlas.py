@@ -196,10 +196,10 @@ def test_views_colours_filters_and_thumbnails(site: tuple[str, Bundle, Bundle], 
     page.get_by_role("button", name="Zoom out").click()  # now all dots lie inside the frame
     page.get_by_role("radio", name="Box").check(force=True)
     box = page.locator(MAP).bounding_box()
-    page.mouse.move(box["x"] + 3, box["y"] + box["height"] - 3)
+    page.mouse.move(box["x"] + 12, box["y"] + box["height"] - 12)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
-    page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 3)
+    page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 12)
     page.mouse.up()
     expect(page.get_by_test_id("selection-count")).to_have_text(f"{int(bundle.codes.labels[:, 0].sum()):,} codes")
     page.get_by_role("radio", name="Look").check(force=True)

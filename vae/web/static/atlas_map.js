@@ -511,7 +511,7 @@ export class MapView {
     const lit = mask || second;
     const accent = parse(this.ink.accent), other = parse(this.ink.second || "#c2410c");
     const marked = [0, (accent[2] << 16) | (accent[1] << 8) | accent[0], (other[2] << 16) | (other[1] << 8) | other[0]];
-    const opacity = count > 40_000 ? 0.62 : 0.82;
+    const opacity = (count > 40_000 ? 0.62 : 0.82) * (this.density ? 0.4 : 1); // the shade must show through
     const pass = (chosen) => {
       for (let i = 0; i < count; i++) {
         if (shown && !shown[i]) continue;
