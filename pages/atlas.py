@@ -7,6 +7,7 @@ import streamlit as st
 from vae.bundle import BundleError
 from vae.web import atlas_live, state
 from vae.web.api import registry
+from vae.web.navigation import open_page
 
 
 def set_plain() -> None:
@@ -44,7 +45,7 @@ except BundleError as error:
 here = state.current(bundle)
 refused = atlas_live.absorb(bundle, here)
 if atlas_live.event(bundle).get("name") == "explore":
-    st.switch_page("pages/explore.py")
+    open_page("explore")
 plain = st.query_params.get("plain") == "1"
 
 with st.container(horizontal=True, vertical_alignment="center", key="atlas_toolbar"):

@@ -14,6 +14,7 @@ from vae.bundle import Bundle
 from vae.web import blend_live
 from vae.web.api import refiner
 from vae.web.blend_live import SENTENCES, Desk, Person
+from vae.web.navigation import open_page
 from vae.web.photo import shown
 
 LETTERS = "ABCD"
@@ -150,7 +151,7 @@ def keep(bundle: Bundle, here: Desk) -> None:
                            help="NumPy: codes, offsets and weights, no pickles")
         if st.button("Send to Explore", icon=":material/tune:", type="primary", key="to_explore"):
             blend_live.to_explore(bundle, here)
-            st.switch_page("pages/explore.py")
+            open_page("explore")
     address = urlsplit(st.context.url or "")
     st.caption("Link to this blend" + (", without what refining found, which is too long for one" if offsets else ""))
     st.code(f"{address.scheme}://{address.netloc}{address.path}?{urlencode(blend_live.link(bundle, here))}", language=None)

@@ -108,10 +108,10 @@ def go(view: str, **query: str) -> None:
 
 def open_in(page: str, name: str) -> None:
     """Open a model on another page."""
-    from vae.web import state
+    from vae.web import navigation, state
 
     state.studio().model = name
-    st.switch_page(f"pages/{page}.py", query_params={"model": name})
+    navigation.open_page(page, {"model": name})
 
 
 def badge(job: Job) -> None:
