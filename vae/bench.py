@@ -349,12 +349,14 @@ SECTIONS: dict[str, Callable[..., None]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m vae bench`."""
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="which parts; all of them when none is named")
+    parser.add_argument("sections", nargs="*", metavar="PART", help=f"{', '.join(SECTIONS)}; all of them when none is named")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     chosen = args.sections or list(SECTIONS)
+    if unknown := [name for name in chosen if name not in SECTIONS]:
+        raise ValueError(f"There is no part {unknown[0]!r} to measure; choose from {', '.join(SECTIONS)}.")
     row("cores", str(os.cpu_count()))
     for name in chosen:
         if name == "live":
