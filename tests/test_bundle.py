@@ -323,9 +323,11 @@ def test_a_graph_that_reads_other_files(copy):
 
 def test_a_graph_with_foreign_or_looping_operators(copy):
     edit_graph(copy, lambda model: model.graph.node.append(onnx.helper.make_node("Exec", ["z"], ["e"], domain="evil")))
-    refused(copy, "decoder.onnx", "Exec")
-    edit_graph(copy, lambda model: model.graph.node[-1].CopyFrom(onnx.helper.make_node("Loop", ["z"], ["e"])))
-    refused(copy, "decoder.onnx", "Loop")
+    refused(copy, "decoder.onnx", "Exec", "may not")
+    body = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["z"], ["e"])], "body", [], [])
+    loop = onnx.helper.make_node("Loop", ["", ""], ["e"], body=body)
+    edit_graph(copy, lambda model: model.graph.node[-1].CopyFrom(loop))
+    refused(copy, "decoder.onnx", "Loop", "may not")
 
 
 def test_a_graph_of_other_shapes(copy):
