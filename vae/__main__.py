@@ -162,7 +162,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--recipe", metavar="FILE", help="JSON of how the weights were trained, to be kept in the bundle"
     )
     parser.add_argument(
-        "--codes", type=int, default=10_000, help="training pictures to encode, up to 20,000 (default: 10,000)"
+        "--codes", type=int, default=10_000, help="training pictures to encode (default: 10,000)"
     )
     parser.add_argument(
         "--eyes", type=float, nargs=4, metavar=("X", "Y", "X", "Y"), help="eye centres of aligned faces, in pixels"
