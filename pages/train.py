@@ -11,6 +11,7 @@ PARTS = {"new": "New", "jobs": "Jobs", "models": "Models"}
 
 st.html(train_view.STYLE)
 train_view.guard()
+train_view.leave()
 
 if "train_next" in st.session_state:  # a job was launched in the run before
     part, job_id = st.session_state.pop("train_next")

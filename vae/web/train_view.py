@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from vae.jobs import Job, JobError
 
+PAGES = Path(__file__).resolve().parents[2] / "pages"
 FORWARDED = (
     "forwarded",
     "via",
@@ -107,11 +109,19 @@ def go(view: str, **query: str) -> None:
 
 
 def open_in(page: str, name: str) -> None:
-    """Open a model on another page."""
-    from vae.web import navigation, state
+    """Open a model on another page, in a run of the whole page."""
+    st.session_state["train_leave"] = (page, name)
+    st.rerun()
 
-    state.studio().model = name
-    navigation.open_page(page, {"model": name})
+
+def leave() -> None:
+    """Go to the page that was asked for in the run before."""
+    from vae.web import state
+
+    page, name = st.session_state.pop("train_leave", ("", ""))
+    if page:
+        state.studio().model = name
+        st.switch_page(PAGES / f"{page}.py", query_params={"model": name})
 
 
 def badge(job: Job) -> None:
