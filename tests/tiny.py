@@ -60,7 +60,7 @@ def write_bundle(
     cov = centred.T @ centred / count
     values, vectors = np.linalg.eigh(cov)
     stats = {
-        "mean": mean, "std": mu.std(0), "centre": mean, "cov": cov, "kl": 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(0),
+        "mean": mean + 0.5 * shell, "std": mu.std(0), "centre": mean, "cov": cov, "kl": 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(0),
         "eigenvalues": values[::-1], "eigenvectors": vectors[:, ::-1], "prior_weight": np.ones(1), "prior_mean": mean[None],
         "prior_chol": np.linalg.cholesky(cov + 1e-9 * np.eye(d))[None], "shell": np.array(float(shell)),
     }  # fmt: skip
