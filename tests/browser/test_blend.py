@@ -222,11 +222,12 @@ def test_dropped_and_pasted_files_and_files_that_are_no_photo(desk: Page) -> Non
     expect(desk.locator(".card[data-slot='1'] .remark")).to_contain_text("No face was found")
 
 
-def test_sent_to_explore_it_is_the_same_face(two: Page) -> None:
+@pytest.mark.parametrize("button", ["Send to Explore", "Show on the map"])
+def test_sent_to_another_page_it_is_the_same_face(two: Page, button: str) -> None:
     slide(two, "mix:fine", 0.9)
     blended = settled(two)
     two.get_by_role("tab", name="Take it away").click()
-    two.get_by_role("button", name="Send to Explore").click()
+    two.get_by_role("button", name=button).click()
     expect(two.locator("input[data-axis^='mix:']")).to_have_count(0)
     expect(two.locator(CANVAS)).to_be_visible()
     shows(two, blended, most=40, mean=0.6)  # the link's fixed point moves a few pixels

@@ -338,8 +338,8 @@ def mount(bundle: Bundle, here: Desk) -> None:
     show(key=key, data=data, on_blend_change=lambda: None, on_event_change=on_event)
 
 
-def to_explore(bundle: Bundle, here: Desk) -> None:
-    """Make the blend the face on the Explore page, style offsets and all."""
+def adopt(bundle: Bundle, here: Desk) -> None:
+    """Make the blend the current face of the other pages, style offsets and all."""
     z, delta = (None if part is None else part[0] for part in blend.blend_codes(bundle, here.sources, here.weights[None], here.path, here.shift))
     z, delta = blend.flatten(bundle, z, delta)
     z = state.grid(bundle.check_z(z), bundle)

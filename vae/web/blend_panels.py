@@ -142,16 +142,18 @@ def back_into_photo(bundle: Bundle, here: Desk) -> None:
 
 
 def keep(bundle: Bundle, here: Desk) -> None:
-    """Files, Explore and the link."""
+    """Files, the other pages and the link."""
     offsets = any(source.delta is not None for source in here.sources)
     with st.container(horizontal=True):
         st.download_button("PNG", lambda: media.png(here.picture(bundle)), "blend.png", "image/png", on_click="ignore", key="blend_png")
         st.download_button("PNG, 4x", lambda: media.png(here.picture(bundle), 4), "blend-4x.png", "image/png", on_click="ignore", key="blend_png4")
         st.download_button("Code", lambda: code(bundle, here), "blend.npz", "application/octet-stream", on_click="ignore", key="blend_npz",
                            help="NumPy: codes, offsets and weights, no pickles")
-        if st.button("Send to Explore", icon=":material/tune:", type="primary", key="to_explore"):
-            blend_live.to_explore(bundle, here)
-            open_page("explore")
+        goals = (("explore", "Send to Explore", ":material/tune:", "primary"), ("atlas", "Show on the map", ":material/scatter_plot:", "secondary"))
+        for page, label, icon, kind in goals:
+            if st.button(label, icon=icon, type=kind, key=f"to_{page}"):
+                blend_live.adopt(bundle, here)
+                open_page(page)
     address = urlsplit(st.context.url or "")
     st.caption("Link to this blend" + (", without what refining found, which is too long for one" if offsets else ""))
     st.code(f"{address.scheme}://{address.netloc}{address.path}?{urlencode(blend_live.link(bundle, here))}", language=None)
