@@ -49,17 +49,33 @@ if atlas_live.event(bundle).get("name") == "explore":
 plain = st.query_params.get("plain") == "1"
 
 with st.container(horizontal=True, vertical_alignment="center", key="atlas_toolbar"):
-    st.selectbox("Model", names, names.index(studio.model), format_func=titles.get, key="atlas_model", on_change=choose_model,
-                 label_visibility="collapsed", width=240)
+    st.selectbox(
+        "Model",
+        names,
+        names.index(studio.model),
+        format_func=titles.get,
+        key="atlas_model",
+        on_change=choose_model,
+        label_visibility="collapsed",
+        width=240,
+    )
     with st.popover("My directions", icon=":material/tune:", key="directions_panel"):
         atlas_live.directions(bundle)
     st.space("stretch")
-    st.toggle("Plain controls", plain, key="atlas_plain", on_change=set_plain,
-              help="A chart and numbers instead of the live map, for screen readers and programs")
+    st.toggle(
+        "Plain controls",
+        plain,
+        key="atlas_plain",
+        on_change=set_plain,
+        help="A chart and numbers instead of the live map, for screen readers and programs",
+    )
 if refused:
     st.warning(refused, icon=":material/link_off:")
 if len(bundle.codes) < 3 or bundle.latent_size < 2:
-    st.info(f"{bundle.title} has {len(bundle.codes)} codes of {bundle.latent_size} numbers; a map needs at least 3 codes of 2 numbers.")
+    st.info(
+        f"{bundle.title} has {len(bundle.codes)} codes of {bundle.latent_size} numbers; "
+        "a map needs at least 3 codes of 2 numbers."
+    )
     st.stop()
 
 if plain:

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import ROOT
 from tests.tiny import pattern, write_bundle
 from vae import atlas, latent, taught
-from vae.bundle import Bundle, Registry, open_bundle
+from vae.bundle import Bundle, Registry
 
 NAMES = ("Tall", "Wide", "Tall_and_wide")
 
@@ -56,7 +56,9 @@ def teach_tall(bundle: Bundle, **options: object) -> atlas.Lesson:
 # -- views ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["principal:0:1", "principal:4:2", "raw:0:1", "raw:5:2", "named:taught-tall:taught-tall-and-wide"])
+@pytest.mark.parametrize(
+    "text", ["principal:0:1", "principal:4:2", "raw:0:1", "raw:5:2", "named:taught-tall:taught-tall-and-wide"]
+)
 def test_a_linear_view_is_exact_both_ways_on_the_plane_through_the_code(bundle: Bundle, home: Path, text: str) -> None:
     taught.save(bundle, teach_tall(bundle).taught("Tall"))
     both = bundle.codes.labels[:, 2] == 1
@@ -86,7 +88,9 @@ def test_the_plane_of_a_2d_model_is_the_map_itself(tmp_path: Path) -> None:
     assert view.project(flat.codes.mu) == pytest.approx(flat.codes.mu, abs=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "pca", "raw:1", "raw:1:1", "umap:16", "umap", "tsne:30:1", "umap:../x", "raw:0:1:2"])
+@pytest.mark.parametrize(
+    "text", ["", "pca", "raw:1", "raw:1:1", "umap:16", "umap", "tsne:30:1", "umap:../x", "raw:0:1:2"]
+)
 def test_views_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(atlas.AtlasError, match="There is no view"):
         atlas.parse(text)
@@ -206,7 +210,9 @@ def test_colours_by_label_kl_and_class(bundle: Bundle, clusters: Bundle, home: P
     assert found["categories"] == ["without Tall and wide", "with Tall and wide"]
     assert (found["values"] == bundle.codes.labels[:, 2]).all()
     mu, logvar = bundle.codes.mu[4].astype(float), bundle.codes.logvar[4].astype(float)
-    assert atlas.colours(bundle, "kl")["values"][4] == pytest.approx(0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar), rel=1e-5)
+    assert atlas.colours(bundle, "kl")["values"][4] == pytest.approx(
+        0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar), rel=1e-5
+    )
     assert atlas.colours(clusters, "class")["categories"] == ["left", "right"]
     assert atlas.colours(bundle, "error") is None  # has to be computed first
     assert {option["id"] for option in atlas.colour_options(bundle)} >= {"none", "kl", "error", "label:0"}
@@ -270,7 +276,11 @@ def test_lessons_that_cannot_be_learned_are_refused(bundle: Bundle) -> None:
     tall = bundle.codes.labels[:, 0] == 1
     few = np.zeros(len(tall), bool)
     few[:4] = True
-    for one, two, words in ((tall, tall, "do not overlap"), (few & ~tall, tall, "at least 5"), (~few & few, tall, "at least 5")):
+    for one, two, words in (
+        (tall, tall, "do not overlap"),
+        (few & ~tall, tall, "at least 5"),
+        (~few & few, tall, "at least 5"),
+    ):
         with pytest.raises(atlas.AtlasError, match=words):
             atlas.teach(bundle, one, two)
     with pytest.raises(atlas.AtlasError, match="no read-out 'Nothing'"):
@@ -278,7 +288,12 @@ def test_lessons_that_cannot_be_learned_are_refused(bundle: Bundle) -> None:
     d = bundle.latent_size
     everything = write_like(bundle, d)
     with pytest.raises(atlas.AtlasError, match="take out fewer"):
-        atlas.teach(everything, everything.codes.labels[:, 0] == 1, everything.codes.labels[:, 0] == 0, [f"axis {k}" for k in range(d)])
+        atlas.teach(
+            everything,
+            everything.codes.labels[:, 0] == 1,
+            everything.codes.labels[:, 0] == 0,
+            [f"axis {k}" for k in range(d)],
+        )
 
 
 def write_like(bundle: Bundle, d: int) -> Bundle:
@@ -312,11 +327,19 @@ def test_a_saved_direction_is_an_axis_until_it_is_removed(bundle: Bundle, home: 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"digest": "0" * 12}, "belongs to the model"), ({"w": [1.0]}, "usable numbers"), ({"w": [float("nan")] * 6}, "usable numbers"),
-        ({"w": [0.0] * 6}, "usable numbers"), ({"w": [1e300] * 6}, "usable numbers"), ({"format": 2}, "not an exported"), ({"auc": "high"}, "scores"),
-        ({"counts": [1]}, "scores"), ({"label": "../up"}, "cannot be used"), ({"label": "x" * 50}, "cannot be used"), ({"label": None}, "cannot be used"),
+        ({"digest": "0" * 12}, "belongs to the model"),
+        ({"w": [1.0]}, "usable numbers"),
+        ({"w": [float("nan")] * 6}, "usable numbers"),
+        ({"w": [0.0] * 6}, "usable numbers"),
+        ({"w": [1e300] * 6}, "usable numbers"),
+        ({"format": 2}, "not an exported"),
+        ({"auc": "high"}, "scores"),
+        ({"counts": [1]}, "scores"),
+        ({"label": "../up"}, "cannot be used"),
+        ({"label": "x" * 50}, "cannot be used"),
+        ({"label": None}, "cannot be used"),
     ],
-)  # fmt: skip
+)
 def test_bad_files_are_refused_in_one_sentence(bundle: Bundle, home: Path, change: dict, words: str) -> None:
     good = json.loads(taught.to_json(bundle, teach_tall(bundle).taught("Tall")))
     with pytest.raises(taught.TaughtError, match=words):
@@ -332,13 +355,21 @@ def test_names_stay_apart_as_files() -> None:
 
 @pytest.mark.parametrize(
     ("name", "score"),
-    [("Smiling", 0.956), ("Male", 0.977), ("Eyeglasses", 0.910), ("Blond_Hair", 0.964), ("Bangs", 0.958), ("Wearing_Hat", 0.970),
-     ("Pale_Skin", 0.951), ("Young", 0.833)],
-)  # fmt: skip
+    [
+        ("Smiling", 0.956),
+        ("Male", 0.977),
+        ("Eyeglasses", 0.910),
+        ("Blond_Hair", 0.964),
+        ("Bangs", 0.958),
+        ("Wearing_Hat", 0.970),
+        ("Pale_Skin", 0.951),
+        ("Young", 0.833),
+    ],
+)
 def test_directions_taught_from_the_labels_of_faces_reach_their_known_scores(name: str, score: float) -> None:
     faces = Registry([ROOT / "assets" / "models"]).get("faces-128")
     has = faces.codes.labels[:, faces.codes.label_names.index(name)] == 1
-    # The known scores are of 1,024 other people; held out here are 4,000 codes of the bundle, which differ by up to 0.026.
+    # The known scores are of 1,024 other people; held out here are 4,000 codes of the bundle: up to 0.026 apart.
     assert atlas.teach(faces, has, ~has).auc == pytest.approx(score, abs=0.03)
 
 
@@ -370,7 +401,10 @@ def test_the_dense_path_goes_round_where_the_data_is(tmp_path: Path) -> None:
     assert steps.max() < 3 * steps.mean()  # no jumps
 
 
-@pytest.mark.parametrize(("stops", "kind", "frames", "words"), [(1, "straight", 9, "2 to 24"), (2, "bent", 9, "no path"), (25, "slerp", 90, "2 to 24"), (3, "slerp", 2, "frames")])
+@pytest.mark.parametrize(
+    ("stops", "kind", "frames", "words"),
+    [(1, "straight", 9, "2 to 24"), (2, "bent", 9, "no path"), (25, "slerp", 90, "2 to 24"), (3, "slerp", 2, "frames")],
+)
 def test_paths_that_cannot_be_drawn_are_refused(bundle: Bundle, stops: int, kind: str, frames: int, words: str) -> None:
     with pytest.raises(atlas.AtlasError, match=words):
         atlas.path(bundle, bundle.codes.mu[:stops], kind, frames)
@@ -392,7 +426,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, start_app: Callable) -> Itera
 def ask(site: tuple[str, Bundle], path: str, body: bytes | dict | None = None, method: str | None = None) -> bytes:
     url = f"{site[0]}/api/atlas/{path}{'&' if '?' in path else '?'}model=lab"
     data = json.dumps(body).encode() if isinstance(body, dict) else body
-    with urllib.request.urlopen(urllib.request.Request(url, data, method=method or ("GET" if body is None else "POST")), timeout=60) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, data, method=method or ("GET" if body is None else "POST")), timeout=60
+    ) as answer:
         return answer.read()
 
 
@@ -433,7 +469,11 @@ def test_points_travel_in_four_bytes_each(site: tuple[str, Bundle]) -> None:
 
 def test_colours_options_and_one_code(site: tuple[str, Bundle]) -> None:
     options = json.loads(ask(site, "options"))
-    assert options["count"] == 1200 and [label["name"] for label in options["labels"]] == ["Tall", "Wide", "Tall and wide"]
+    assert options["count"] == 1200 and [label["name"] for label in options["labels"]] == [
+        "Tall",
+        "Wide",
+        "Tall and wide",
+    ]
     head, data = unpack(ask(site, "colours?by=label:0"))
     assert sum(head["counts"]) == 1200 and np.frombuffer(data, np.uint8).sum() == head["counts"][1]
     found = json.loads(ask(site, "code?view=principal:0:1&index=5"))
@@ -509,15 +549,33 @@ def test_dropped_pictures_are_encoded_and_the_rest_is_named(site: tuple[str, Bun
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("points?view=raw:0:99", None), ("points?view=umap:9", None), ("colours?by=label:x", None), ("code?view=raw:0:1&index=-1", None),
-        ("code?view=raw:0:1&index=5000", None), ("thumbs", b"\1\2"), ("thumbs", np.array([10**6], "<u4").tobytes()), ("decoded", b""),
-        ("decoded", np.full(6, np.nan, "<f4").tobytes()), ("near?view=raw:0:1", np.array([np.inf, 0], "<f4").tobytes()), ("near?view=umap:15", bytes(8)),
-        ("background?view=raw:0:1", bytes(24)), ("locate?view=raw:0:1", bytes(7)), ("select", b"[]"), ("select", b"{"), ("teach", {}),
-        ("path?kind=x", bytes(48)), ("path?frames=9999", bytes(48)), ("film?format=exe", bytes(24)), ("place", bytes([80, 75, 3, 4] * 40)[:0]),
-        ("compute?name=rm", b""), ("decoded?tile=9999", bytes(24)),
+        ("points?view=raw:0:99", None),
+        ("points?view=umap:9", None),
+        ("colours?by=label:x", None),
+        ("code?view=raw:0:1&index=-1", None),
+        ("code?view=raw:0:1&index=5000", None),
+        ("thumbs", b"\1\2"),
+        ("thumbs", np.array([10**6], "<u4").tobytes()),
+        ("decoded", b""),
+        ("decoded", np.full(6, np.nan, "<f4").tobytes()),
+        ("near?view=raw:0:1", np.array([np.inf, 0], "<f4").tobytes()),
+        ("near?view=umap:15", bytes(8)),
+        ("background?view=raw:0:1", bytes(24)),
+        ("locate?view=raw:0:1", bytes(7)),
+        ("select", b"[]"),
+        ("select", b"{"),
+        ("teach", {}),
+        ("path?kind=x", bytes(48)),
+        ("path?frames=9999", bytes(48)),
+        ("film?format=exe", bytes(24)),
+        ("place", bytes([80, 75, 3, 4] * 40)[:0]),
+        ("compute?name=rm", b""),
+        ("decoded?tile=9999", bytes(24)),
     ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_refused_in_one_sentence(site: tuple[str, Bundle], path: str, body: bytes | dict | None) -> None:
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(
+    site: tuple[str, Bundle], path: str, body: bytes | dict | None
+) -> None:
     if path == "place":
         assert json.loads(ask(site, path, body))["placed"] == []
         return
@@ -561,7 +619,14 @@ def test_the_live_page_takes_over_the_picked_code(page: AppTest, bundle: Bundle)
     assert not page.exception
     here = page.session_state[state.KEY].currents["lab"]
     z = bundle.codes.mu[9]
-    sent = {"z": latent.pack(z, bundle.stats), "revision": here.revision, "photo": None, "refined": True, "seed": None, "temperature": 0.7}
+    sent = {
+        "z": latent.pack(z, bundle.stats),
+        "revision": here.revision,
+        "photo": None,
+        "refined": True,
+        "seed": None,
+        "temperature": 0.7,
+    }
     page.session_state[atlas_live.key_of(bundle)] = {"code": sent}
     page.run()
     assert not page.exception and here.z == pytest.approx(z, abs=1e-3)
@@ -585,7 +650,14 @@ def test_the_plain_view_shows_the_chart_and_goes_to_a_place(page: AppTest, bundl
 
 def test_plain_selections_show_rates(page: AppTest, bundle: Bundle) -> None:
     page.query_params["plain"] = "1"
-    page.session_state["plain_map"] = {"selection": {"points": [{"customdata": i} for i in range(40)], "point_indices": list(range(40)), "box": [], "lasso": []}}
+    page.session_state["plain_map"] = {
+        "selection": {
+            "points": [{"customdata": i} for i in range(40)],
+            "point_indices": list(range(40)),
+            "box": [],
+            "lasso": [],
+        }
+    }
     page.run()
     assert not page.exception and len(page.get("plotly_chart")) == 2
 

@@ -24,7 +24,9 @@ def pattern(d: int) -> np.ndarray:
     return 0.25 * np.array(blobs).reshape(d, -1).astype(np.float32)
 
 
-def _network(name: str, inputs: tuple[str, list], nodes: list, outputs: dict[str, list], tensors: dict[str, np.ndarray]) -> bytes:
+def _network(
+    name: str, inputs: tuple[str, list], nodes: list, outputs: dict[str, list], tensors: dict[str, np.ndarray]
+) -> bytes:
     def info(key: str, shape: list) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(key, TensorProto.FLOAT, shape)
 
@@ -36,9 +38,14 @@ def _network(name: str, inputs: tuple[str, list], nodes: list, outputs: dict[str
 
 
 def write_bundle(
-    folder: Path, mu: np.ndarray, labels: np.ndarray | None = None, names: tuple[str, ...] = (), logvar: float = -3.0, shell: bool = False
+    folder: Path,
+    mu: np.ndarray,
+    labels: np.ndarray | None = None,
+    names: tuple[str, ...] = (),
+    logvar: float = -3.0,
+    shell: bool = False,
 ) -> Bundle:
-    """Codes mu (M, d) with labels (M, K) as a bundle named like the folder; decode(z) is the sum of z_i times axis i's blob."""
+    """Codes mu (M, d) with labels (M, K) as a bundle named like the folder; decode(z) sums z_i times blob i."""
     folder.mkdir(parents=True)
     count, d = mu.shape
     A = pattern(d)
@@ -46,38 +53,68 @@ def write_bundle(
     shape = np.array([-1, 1, SIZE, SIZE], np.int64)
     node = helper.make_node
     decoder = _network(
-        "decoder", ("z", ["N", d]), [node("MatMul", ["z", "A"], ["flat"]), node("Reshape", ["flat", "shape"], ["image"])], {"image": picture},
+        "decoder",
+        ("z", ["N", d]),
+        [node("MatMul", ["z", "A"], ["flat"]), node("Reshape", ["flat", "shape"], ["image"])],
+        {"image": picture},
         {"A": A, "shape": shape},
-    )  # fmt: skip
+    )
     encoder = _network(
-        "encoder", ("image", picture),
-        [node("Flatten", ["image"], ["flat"]), node("MatMul", ["flat", "B"], ["mu"]), node("Mul", ["mu", "zero"], ["none"]),
-         node("Add", ["none", "constant"], ["logvar"])],
+        "encoder",
+        ("image", picture),
+        [
+            node("Flatten", ["image"], ["flat"]),
+            node("MatMul", ["flat", "B"], ["mu"]),
+            node("Mul", ["mu", "zero"], ["none"]),
+            node("Add", ["none", "constant"], ["logvar"]),
+        ],
         {"mu": ["N", d], "logvar": ["N", d]},
-        {"B": np.linalg.pinv(A).astype(np.float32), "zero": np.zeros(1, np.float32), "constant": np.full(1, logvar, np.float32)},
-    )  # fmt: skip
+        {
+            "B": np.linalg.pinv(A).astype(np.float32),
+            "zero": np.zeros(1, np.float32),
+            "constant": np.full(1, logvar, np.float32),
+        },
+    )
     mean, centred = mu.mean(0), mu - mu.mean(0)
     cov = centred.T @ centred / count
     values, vectors = np.linalg.eigh(cov)
     stats = {
-        "mean": mean + 0.5 * shell, "std": mu.std(0), "centre": mean, "cov": cov, "kl": 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(0),
-        "eigenvalues": values[::-1], "eigenvectors": vectors[:, ::-1], "prior_weight": np.ones(1), "prior_mean": mean[None],
-        "prior_chol": np.linalg.cholesky(cov + 1e-9 * np.eye(d))[None], "shell": np.array(float(shell)),
-    }  # fmt: skip
+        "mean": mean + 0.5 * shell,
+        "std": mu.std(0),
+        "centre": mean,
+        "cov": cov,
+        "kl": 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(0),
+        "eigenvalues": values[::-1],
+        "eigenvectors": vectors[:, ::-1],
+        "prior_weight": np.ones(1),
+        "prior_mean": mean[None],
+        "prior_chol": np.linalg.cholesky(cov + 1e-9 * np.eye(d))[None],
+        "shell": np.array(float(shell)),
+    }
     labels = np.zeros((count, 0), np.uint8) if labels is None else labels
     (folder / "decoder.onnx").write_bytes(decoder)
     (folder / "encoder.onnx").write_bytes(encoder)
     np.savez(folder / "stats.npz", **stats)
     np.savez(
-        folder / "codes.npz", mu=mu.astype(np.float16), logvar=np.full(mu.shape, logvar, np.float16), labels=labels,
+        folder / "codes.npz",
+        mu=mu.astype(np.float16),
+        logvar=np.full(mu.shape, logvar, np.float16),
+        labels=labels,
         label_names=np.array(names, dtype=f"<U{max(map(len, names), default=1)}"),
-    )  # fmt: skip
+    )
     files = ("decoder.onnx", "encoder.onnx", "stats.npz", "codes.npz")
     config = {
-        "format": 1, "name": folder.name, "title": folder.name.title(), "description": "", "created": "", "licence": "MIT",
+        "format": 1,
+        "name": folder.name,
+        "title": folder.name.title(),
+        "description": "",
+        "created": "",
+        "licence": "MIT",
         "model": {"architecture": "conv", "image_size": SIZE, "channels": 1, "latent_size": d},
-        "recipe": {}, "metrics": {}, "eyes": None,
+        "recipe": {},
+        "metrics": {},
+        "eyes": None,
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
-    }  # fmt: skip
+    }
     (folder / "config.json").write_text(json.dumps(config))
     return open_bundle(folder)

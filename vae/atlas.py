@@ -74,7 +74,7 @@ class Spec:
 
 
 def parse(text: str) -> Spec:
-    """"principal:0:1", "named:Smiling:Male", "umap:15" ... -> Spec. Raises AtlasError."""
+    """ "principal:0:1", "named:Smiling:Male", "umap:15" ... -> Spec. Raises AtlasError."""
     kind, *arguments = text.split(":")
     if kind in LINEAR and len(arguments) == 2 and arguments[0] != arguments[1]:
         return Spec(kind, tuple(arguments))
@@ -154,7 +154,9 @@ def linear(bundle: "Bundle", spec: Spec) -> Linear:
     """A linear view. Raw axes in plain latent units, the others in sigma around the mean. Raises AtlasError."""
     stats, bases = bundle.stats, latent.bases(bundle)
     if spec.kind not in bases:
-        raise AtlasError(f"{bundle.name} has no {TITLES[spec.kind].lower()}; it has {', '.join(TITLES[b].lower() for b in bases)}.")
+        raise AtlasError(
+            f"{bundle.name} has no {TITLES[spec.kind].lower()}; it has {', '.join(TITLES[b].lower() for b in bases)}."
+        )
     basis = bases[spec.kind]
     try:
         rows = [basis.index(axis) for axis in spec.arguments]
@@ -168,7 +170,9 @@ def linear(bundle: "Bundle", spec: Spec) -> Linear:
         W, D, origin, unit = W * scale[:, None], D / scale, np.zeros_like(stats.mean), ""
     cross = W @ D
     if np.linalg.cond(cross) > 1e3:
-        raise AtlasError(f"{labels[0]} and {labels[1]} say nearly the same of a picture; choose two axes that differ more.")
+        raise AtlasError(
+            f"{labels[0]} and {labels[1]} say nearly the same of a picture; choose two axes that differ more."
+        )
     return Linear(spec, labels, unit, W, D @ np.linalg.inv(cross), origin)
 
 
@@ -273,7 +277,13 @@ def colour_options(bundle: "Bundle") -> list[dict[str, str]]:
     if one_of(bundle):
         found.append({"id": "class", "title": "Class", "group": ""})
     found += [{"id": "kl", "title": "KL of the code", "group": "Numbers"}]
-    found += [{"id": "error", "title": "Reconstruction error" if has_error(bundle) else "Round-trip error", "group": "Numbers"}]
+    found += [
+        {
+            "id": "error",
+            "title": "Reconstruction error" if has_error(bundle) else "Round-trip error",
+            "group": "Numbers",
+        }
+    ]
     found += [{"id": "unusual", "title": "Distance from the mean", "group": "Numbers"}]
     if not one_of(bundle):
         found += [{"id": f"label:{i}", "title": plain(name), "group": "Labels"} for i, name in enumerate(names)]
@@ -299,7 +309,12 @@ def colours(bundle: "Bundle", by: str) -> dict[str, Any] | None:
         return {"kind": "category", "title": "", "categories": ["Codes"], "values": zero}
     if by == "class" and one_of(bundle):
         names = [plain(name) for name in codes.label_names]
-        return {"kind": "category", "title": "Class", "categories": names, "values": codes.labels.argmax(1).astype(np.uint8)}
+        return {
+            "kind": "category",
+            "title": "Class",
+            "categories": names,
+            "values": codes.labels.argmax(1).astype(np.uint8),
+        }
     if by == "kl":
         return _numbers("KL of the code", "nats", kl(bundle))
     if by == "unusual":
@@ -319,7 +334,9 @@ def colours(bundle: "Bundle", by: str) -> dict[str, Any] | None:
         return _numbers(title, "", values)
     if kind == "axis" and "named" in (bases := latent.bases(bundle)) and name in {a.id for a in bases["named"].axes}:
         row = bases["named"].index(name)
-        return _numbers(bases["named"].axes[row].label, "\u03c3", (codes.mu - bundle.stats.mean) @ bases["named"].W[row])
+        return _numbers(
+            bases["named"].axes[row].label, "\u03c3", (codes.mu - bundle.stats.mean) @ bases["named"].W[row]
+        )
     raise AtlasError(f"There is nothing called {by[:60]!r} to colour by; choose one that the map offers.")
 
 
@@ -490,11 +507,15 @@ def teach(bundle: "Bundle", with_mask: Array, without_mask: Array, remove: Seque
         raise AtlasError(f"{both} codes are in both selections; choose two that do not overlap.")
     counts = int(with_mask.sum()), int(without_mask.sum())
     if min(counts) < MIN_TAUGHT:
-        raise AtlasError(f"The selections hold {counts[0]} and {counts[1]} codes; each side needs at least {MIN_TAUGHT}.")
+        raise AtlasError(
+            f"The selections hold {counts[0]} and {counts[1]} codes; each side needs at least {MIN_TAUGHT}."
+        )
     names, labels, W = references(bundle)
     unknown = [name for name in remove if name not in names]
     if unknown:
-        raise AtlasError(f"There is no read-out {str(unknown[0])[:60]!r} to take out; choose one of the leaks that are listed.")
+        raise AtlasError(
+            f"There is no read-out {str(unknown[0])[:60]!r} to take out; choose one of the leaks that are listed."
+        )
     members = np.flatnonzero(with_mask | without_mask)
     x, y = bundle.codes.mu[members].astype(np.float64), with_mask[members]
     train, cov = _split(y), bundle.stats.cov
@@ -618,12 +639,25 @@ class Computation:
         self.started = time.monotonic()
         # Threads that wait must not spin: the pages need the cores. For few codes one thread is the fastest.
         threads = {"OMP_NUM_THREADS": "1"} if len(bundle.codes) <= FEW_CODES else {}
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE", **threads}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **threads,
+        }
         command = [sys.executable, "-m", "vae.atlas", name, str(bundle.path), str(self.target)]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
-        )  # fmt: skip
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
         self._tail: list[str] = []
         # Drained beside stdout: a full pipe would stop the process.
         self._errors = threading.Thread(target=self._listen, daemon=True)
@@ -649,7 +683,9 @@ class Computation:
         else:
             self.state = "failed"
             last = next((line for line in reversed(self._tail) if line), f"it ended with status {code}")
-            self.error = f"The computation of {self.name} failed ({last[:160].rstrip('.')}); try again, or choose another view."
+            self.error = (
+                f"The computation of {self.name} failed ({last[:160].rstrip('.')}); try again, or choose another view."
+            )
 
     def cancel(self) -> None:
         """End it; the cache keeps nothing of it."""
@@ -665,7 +701,13 @@ class Computation:
     def report(self) -> dict[str, Any]:
         """For the page: state, progress from 0 to 1, stage, seconds so far, error."""
         seconds = round(time.monotonic() - self.started, 1)
-        return {"state": self.state, "progress": round(self.progress, 3), "stage": self.stage, "seconds": seconds, "error": self.error}
+        return {
+            "state": self.state,
+            "progress": round(self.progress, 3),
+            "stage": self.stage,
+            "seconds": seconds,
+            "error": self.error,
+        }
 
 
 _running: dict[str, Computation] = {}
@@ -745,17 +787,23 @@ def umap_layout(mu: Array, neighbours: int) -> Array:
         known = known[0].astype(np.int32), known[1].astype(np.float32)
     reader = _Reader(r"(\d+)%\|", 100, "Laying out", 0.3, 0.99)
     model = umap.UMAP(
-        n_neighbors=neighbours, min_dist=0.1, precomputed_knn=known, init=10 * _start(x), n_epochs=epochs,
+        n_neighbors=neighbours,
+        min_dist=0.1,
+        precomputed_knn=known,
+        init=10 * _start(x),
+        n_epochs=epochs,
         # One seed means one thread; with very many codes the minutes saved count for more.
-        random_state=0 if known[0] is not None else None, n_jobs=1 if known[0] is not None else -1,
-        verbose=True, tqdm_kwds={"file": reader, "mininterval": 0.2, "bar_format": "{percentage:3.0f}%|"},
-    )  # fmt: skip
+        random_state=0 if known[0] is not None else None,
+        n_jobs=1 if known[0] is not None else -1,
+        verbose=True,
+        tqdm_kwds={"file": reader, "mininterval": 0.2, "bar_format": "{percentage:3.0f}%|"},
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         return np.asarray(model.fit_transform(x), np.float32)
 
 
 def tsne_layout(mu: Array, perplexity: int) -> Array:
-    """t-SNE (M, 2) of codes (M, d). van der Maaten and Hinton 2008, JMLR 9; more than 10,000 are placed by neighbours."""
+    """t-SNE (M, 2) of codes (M, d). van der Maaten and Hinton 2008, JMLR 9; beyond 10,000, placed by neighbours."""
     _tell(0.02, "Finding neighbours")
     from sklearn.manifold import TSNE
 
@@ -764,9 +812,14 @@ def tsne_layout(mu: Array, perplexity: int) -> Array:
     chosen = np.sort(order[:TSNE_CODES])
     part = x[chosen]
     model = TSNE(
-        perplexity=min(perplexity, (len(part) - 1) / 3), init=1e-4 * _start(part), learning_rate="auto",
-        random_state=0, verbose=2, n_jobs=-1, max_iter=1000,
-    )  # fmt: skip
+        perplexity=min(perplexity, (len(part) - 1) / 3),
+        init=1e-4 * _start(part),
+        learning_rate="auto",
+        random_state=0,
+        verbose=2,
+        n_jobs=-1,
+        max_iter=1000,
+    )
     with contextlib.redirect_stdout(_Reader(r"Iteration (\d+)", 1000, "Laying out", 0.1, 0.97)):
         xy = np.asarray(model.fit_transform(part), np.float32)
     if len(chosen) == len(x):

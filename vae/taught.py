@@ -55,10 +55,15 @@ class Taught:
     @property
     def detail(self) -> str:
         """The sentence under the slider."""
-        words = [f"{name} {value:+.1f}" for name, value in sorted(self.leaks.items(), key=lambda kv: -abs(kv[1])) if abs(value) >= 0.3]
+        words = [
+            f"{name} {value:+.1f}"
+            for name, value in sorted(self.leaks.items(), key=lambda kv: -abs(kv[1]))
+            if abs(value) >= 0.3
+        ]
         drags = f"one sigma also moves {', '.join(words[:3])} sigma" if words else "it moves little else"
         cleaned = f", {', '.join(self.removed)} removed" if self.removed else ""
-        return f"Taught from {self.counts[0]} codes with and {self.counts[1]} without{cleaned}, held-out AUC {self.auc:.3f}; {drags}."
+        taught = f"Taught from {self.counts[0]} codes with and {self.counts[1]} without{cleaned}"
+        return f"{taught}, held-out AUC {self.auc:.3f}; {drags}."
 
 
 def axis_id(label: str) -> str:
@@ -71,7 +76,9 @@ def check_label(label: Any) -> str:
     """A usable name. Raises TaughtError."""
     text = " ".join(label.split()) if isinstance(label, str) else ""
     if not 1 <= len(text) <= MAX_LABEL or not _LABEL.fullmatch(text):
-        raise TaughtError(f"The name {str(label)[:60]!r} cannot be used; give 1 to {MAX_LABEL} letters, digits and spaces.")
+        raise TaughtError(
+            f"The name {str(label)[:60]!r} cannot be used; give 1 to {MAX_LABEL} letters, digits and spaces."
+        )
     return text
 
 
@@ -83,7 +90,11 @@ def folder(bundle: "Bundle") -> Path:
 def version(bundle: "Bundle") -> str:
     """Changes when a direction is saved or removed."""
     try:
-        entries = sorted((e.name, e.stat().st_mtime_ns, e.stat().st_size) for e in os.scandir(folder(bundle)) if e.name.endswith(".json"))
+        entries = sorted(
+            (e.name, e.stat().st_mtime_ns, e.stat().st_size)
+            for e in os.scandir(folder(bundle))
+            if e.name.endswith(".json")
+        )
     except OSError:
         return ""
     return "|".join(f"{name}:{time:x}:{size:x}" for name, time, size in entries)
@@ -102,22 +113,33 @@ def _number(value: Any) -> bool:
 def from_json(bundle: "Bundle", text: str | bytes) -> Taught:
     """Read an exported direction. Raises TaughtError."""
     if len(text) > MAX_BYTES:
-        raise TaughtError(f"This file has {len(text):,} bytes, more than a direction's {MAX_BYTES:,}; choose an exported direction.")
+        raise TaughtError(
+            f"This file has {len(text):,} bytes, more than a direction's {MAX_BYTES:,}; choose an exported direction."
+        )
     try:
         values = json.loads(text)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError
     except (ValueError, RecursionError):
-        raise TaughtError("This file is not an exported direction; choose a JSON file that this page has exported.") from None
+        raise TaughtError(
+            "This file is not an exported direction; choose a JSON file that this page has exported."
+        ) from None
     if values.get("digest") != bundle.digest:
         other = str(values.get("model"))[:60]
-        raise TaughtError(f"This direction belongs to the model {other!r} as it was then, not to {bundle.name}; open it with that model.")
+        raise TaughtError(
+            f"This direction belongs to the model {other!r} as it was then, not to {bundle.name}; open it there."
+        )
     w, d = values.get("w"), bundle.latent_size
     if not isinstance(w, list) or len(w) != d or not all(map(_number, w)) or not any(w) or max(map(abs, w)) > 1e6:
         raise TaughtError(f"This direction does not hold {d} usable numbers; export it again.")
     counts, removed, leaks = values.get("counts"), values.get("removed"), values.get("leaks")
     fits = isinstance(counts, list) and len(counts) == 2 and all(isinstance(c, int) and 0 <= c < 10**9 for c in counts)
-    fits = fits and isinstance(removed, list) and len(removed) <= 64 and all(isinstance(r, str) and len(r) <= 80 for r in removed)
+    fits = (
+        fits
+        and isinstance(removed, list)
+        and len(removed) <= 64
+        and all(isinstance(r, str) and len(r) <= 80 for r in removed)
+    )
     fits = fits and isinstance(leaks, dict) and len(leaks) <= 500 and all(_number(v) for v in leaks.values())
     if not fits or not _number(values.get("auc")) or not 0 <= values["auc"] <= 1:
         raise TaughtError("This direction lacks its scores; export it again.")
@@ -157,7 +179,9 @@ def save(bundle: "Bundle", direction: Taught) -> Path:
         part.write_text(to_json(bundle, direction), "utf-8")
         part.replace(path)
     except OSError as error:
-        raise TaughtError(f"The direction cannot be saved ({error.strerror}); check the space and rights of the user's folder.") from None
+        raise TaughtError(
+            f"The direction cannot be saved ({error.strerror}); check the space and rights of the user's folder."
+        ) from None
     return path
 
 

@@ -1,4 +1,4 @@
-"""The Map in a real Chromium: hover, click, lasso, teach and the new slider, paths, views, dropped pictures, keyboard."""
+"""The Map in a real Chromium: hover, click, lasso, teach and its slider, paths, views, own pictures, keyboard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.tiny import SIZE, pattern, write_bundle
 from vae import atlas, latent
-from vae.bundle import Bundle, open_bundle
+from vae.bundle import Bundle
 
 MAP, LIVE = '[data-testid="atlas-map"]', '[data-testid="live-canvas"]'
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
@@ -36,7 +36,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, start_app: Callable) -> Itera
     lab = write_bundle(home / "models" / "lab", z, labels, NAMES)
     kinds = rng.integers(0, 4, 400)
     flat = rng.standard_normal((400, 2)) * 0.5 + 1.5 * np.stack([np.cos(kinds * 1.6), np.sin(kinds * 1.6)], 1)
-    plane = write_bundle(home / "models" / "plane", flat, np.eye(4, dtype=np.uint8)[kinds], ("one", "two", "three", "four"))
+    plane = write_bundle(
+        home / "models" / "plane", flat, np.eye(4, dtype=np.uint8)[kinds], ("one", "two", "three", "four")
+    )
     with start_app(home) as url:
         yield url, lab, plane
 
@@ -90,7 +92,9 @@ def at(page: Page) -> list[float]:
     return page.locator(LIVE).evaluate("c => [Number(c.dataset.x), Number(c.dataset.y)]")
 
 
-def test_hovering_decodes_the_place_exactly(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+def test_hovering_decodes_the_place_exactly(
+    site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]
+) -> None:
     page, bundle = atlas_page("lab"), site[1]
     expect(page.get_by_test_id("exactness")).to_contain_text("Exact")
     x, y, _ = centre(page)
@@ -110,10 +114,14 @@ def test_hovering_decodes_the_place_exactly(site: tuple[str, Bundle, Bundle], at
     assert page.locator(LIVE).get_attribute("data-engine") in ("browser", "server")
 
 
-def test_a_click_takes_the_place_and_it_is_what_the_decoder_gives(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+def test_a_click_takes_the_place_and_it_is_what_the_decoder_gives(
+    site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]
+) -> None:
     page = atlas_page("plane")
     expect(page.get_by_test_id("exactness")).to_contain_text("two numbers")
-    page.locator(f'{MAP}[data-tiles]:not([data-tiles="0"])').wait_for(timeout=60_000)  # the plane of pictures behind the dots
+    page.locator(f'{MAP}[data-tiles]:not([data-tiles="0"])').wait_for(
+        timeout=60_000
+    )  # the plane of pictures behind the dots
     x, y, box = centre(page)
     page.mouse.click(x - box["width"] * 0.31, y - box["height"] * 0.43)  # no dot there
     pixels(page, '[data-testid="current-canvas"]')
@@ -125,7 +133,9 @@ def test_a_click_takes_the_place_and_it_is_what_the_decoder_gives(site: tuple[st
         assert np.abs(pixels(page, canvas).astype(int) - wanted).max() <= 2
 
 
-def test_a_dot_shows_its_code_and_neighbours(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+def test_a_dot_shows_its_code_and_neighbours(
+    site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]
+) -> None:
     page, bundle = atlas_page("lab"), site[1]
     x, y, _ = centre(page)
     for dx in range(0, 200, 4):  # the first dot to the right of the middle
@@ -136,7 +146,12 @@ def test_a_dot_shows_its_code_and_neighbours(site: tuple[str, Bundle, Bundle], a
     title = page.locator(".pane h3")
     expect(title).to_have_text(re.compile(r"Code [\d,]+ of the data"))
     index = int(re.sub(r"\D", "", title.inner_text()))
-    assert np.abs(pixels(page, '[data-testid="current-canvas"]').astype(int) - bundle.decode(bundle.codes.mu[index])[0]).max() <= 2
+    assert (
+        np.abs(
+            pixels(page, '[data-testid="current-canvas"]').astype(int) - bundle.decode(bundle.codes.mu[index])[0]
+        ).max()
+        <= 2
+    )
     found = [int(tile.get_attribute("data-index")) for tile in page.locator(".gallery .tile").all()]
     ids, _ = atlas.nearest(bundle.codes.mu, bundle.codes.mu[index], 13)
     assert found == [int(i) for i in ids[0] if i != index][:12]
@@ -144,7 +159,9 @@ def test_a_dot_shows_its_code_and_neighbours(site: tuple[str, Bundle, Bundle], a
     expect(title).to_have_text(f"Code {found[0]:,} of the data")
 
 
-def test_a_lasso_is_compared_and_taught_and_becomes_a_slider(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+def test_a_lasso_is_compared_and_taught_and_becomes_a_slider(
+    site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]
+) -> None:
     page = atlas_page("lab")
     lasso(page, 120)
     expect(page.get_by_test_id("selection-count")).to_have_text(re.compile(r"[\d,]+ codes"))
@@ -184,7 +201,9 @@ def test_a_lasso_is_compared_and_taught_and_becomes_a_slider(site: tuple[str, Bu
     assert np.abs(after.astype(int) - before).max() > 5
 
 
-def test_views_colours_filters_and_thumbnails(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+def test_views_colours_filters_and_thumbnails(
+    site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]
+) -> None:
     page, bundle = atlas_page("lab"), site[1]
     page.get_by_test_id("view").select_option("raw")
     page.locator(f'{MAP}[data-view^="raw:"]').wait_for()
@@ -238,8 +257,12 @@ def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None
     film = page.get_by_test_id("film-canvas")
     page.mouse.move(5, 5)
     before = int(film.get_attribute("data-frame") or 0)
-    page.wait_for_function("n => { const all = (root) => [...root.querySelectorAll('*')].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]); "
-                           "return all(document).some((e) => e.dataset?.testid === 'film-canvas' && Number(e.dataset.frame) > n + 3); }", arg=before)
+    page.wait_for_function(
+        "n => { const all = (root) => [...root.querySelectorAll('*')]."
+        "flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]); "
+        "return all(document).some((e) => e.dataset?.testid === 'film-canvas' && Number(e.dataset.frame) > n + 3); }",
+        arg=before,
+    )
     page.get_by_role("radio", name="Dense").check(force=True)
     expect(page.locator(".pane")).to_contain_text("Past other codes")
     with page.expect_download(timeout=60_000) as download:
@@ -247,13 +270,20 @@ def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None
     assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
 
 
-def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]) -> None:
+def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(
+    site: tuple[str, Bundle, Bundle], atlas_page: Callable[[str], Page]
+) -> None:
     page, bundle = atlas_page("lab"), site[1]
     z = np.array([0.5, -0.5, 1.5, 0, 0, 0], np.float32)
     file = io.BytesIO()
-    Image.fromarray(np.clip((z @ pattern(6) + 1) * 127.5, 0, 255).reshape(SIZE, SIZE).astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(np.clip((z @ pattern(6) + 1) * 127.5, 0, 255).reshape(SIZE, SIZE).astype(np.uint8)).save(
+        file, "PNG"
+    )
     page.get_by_test_id("drop-input").set_input_files(
-        [{"name": "own.png", "mimeType": "image/png", "buffer": file.getvalue()}, {"name": "no.png", "mimeType": "image/png", "buffer": b"text"}]
+        [
+            {"name": "own.png", "mimeType": "image/png", "buffer": file.getvalue()},
+            {"name": "no.png", "mimeType": "image/png", "buffer": b"text"},
+        ]
     )
     page.locator(f'{MAP}[data-placed="1"]').wait_for()
     expect(page.locator(".notice")).to_contain_text("no.png")

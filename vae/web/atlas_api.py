@@ -15,7 +15,6 @@ import zipfile
 from collections import OrderedDict
 from typing import Any
 
-import anyio.to_thread
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -98,7 +97,9 @@ def to_mask(bundle: Bundle, text: Any) -> np.ndarray:
     except (binascii.Error, TypeError, ValueError):
         raise _api().Refusal("the selection is not a bit mask in base64; select anew") from None
     if len(bits) != -(-count // 8):
-        raise _api().Refusal(f"the selection has {len(bits)} bytes where {count} codes need {-(-count // 8)}; reload the page")
+        raise _api().Refusal(
+            f"the selection has {len(bits)} bytes where {count} codes need {-(-count // 8)}; reload the page"
+        )
     return np.unpackbits(bits, bitorder="little")[:count].astype(bool)
 
 
@@ -134,18 +135,26 @@ def the_view(request: Request, bundle: Bundle) -> atlas.Linear | atlas.Placed:
 def describe(bundle: Bundle) -> dict[str, Any]:
     """Views, axes and colours that the map offers, and the taught directions."""
     axes = {
-        name: {"title": atlas.TITLES[name], "axes": [{"id": a.id, "label": a.label, "detail": a.detail, "collapsed": a.collapsed} for a in basis.axes]}
+        name: {
+            "title": atlas.TITLES[name],
+            "axes": [{"id": a.id, "label": a.label, "detail": a.detail, "collapsed": a.collapsed} for a in basis.axes],
+        }
         for name, basis in latent.bases(bundle).items()
         if len(basis) >= 2
     }
     settings = {
-        kind: {"title": atlas.TITLES[kind], "settings": values, "default": atlas.DEFAULTS[kind]} for kind, values in atlas.SETTINGS.items()
+        kind: {"title": atlas.TITLES[kind], "settings": values, "default": atlas.DEFAULTS[kind]}
+        for kind, values in atlas.SETTINGS.items()
     }
     names = bundle.codes.label_names
     counts = (bundle.codes.labels != 0).sum(0)
     return {
-        "count": len(bundle.codes), "plane": bundle.latent_size == 2, "linear": axes, "computed": settings,
-        "colours": atlas.colour_options(bundle), "classes": atlas.one_of(bundle),
+        "count": len(bundle.codes),
+        "plane": bundle.latent_size == 2,
+        "linear": axes,
+        "computed": settings,
+        "colours": atlas.colour_options(bundle),
+        "classes": atlas.one_of(bundle),
         "labels": [{"index": k, "name": atlas.plain(name), "count": int(counts[k])} for k, name in enumerate(names)],
         "taught": [{"id": t.id, "label": t.label, "auc": t.auc, "detail": t.detail} for t in taught.load(bundle)],
     }
@@ -159,12 +168,18 @@ async def options(request: Request) -> Response:
 
 
 def points_of(bundle: Bundle, text: str) -> Response:
-    """Places of all codes, 4 bytes each, and the formulas of a linear view. State "missing" where it has to be computed."""
+    """Places of all codes, 4 bytes each, and the formulas of a linear view; state "missing" where none is there yet."""
     spec = atlas.parse(text)
     found = atlas.view(bundle, spec)
     if found is None:
         return packed({"state": "missing", "view": text})
-    head: dict[str, Any] = {"state": "ready", "view": text, "count": len(bundle.codes), "labels": found.labels, "unit": found.unit}
+    head: dict[str, Any] = {
+        "state": "ready",
+        "view": text,
+        "count": len(bundle.codes),
+        "labels": found.labels,
+        "unit": found.unit,
+    }
     if isinstance(found, atlas.Linear):
         b64 = _api().b64
         head |= {"linear": True, "W": b64(found.W), "D": b64(found.D.T), "origin": b64(found.origin)}
@@ -195,7 +210,11 @@ def colours_of(bundle: Bundle, by: str) -> Response:
     low, high = (float(q) for q in np.quantile(values, [0.01, 0.99]))
     span = max(high - low, 1e-9)
     edges = np.linspace(low, low + span, 13)
-    head |= {"low": low, "high": low + span, "counts": np.histogram(np.clip(values, low, low + span), edges)[0].tolist()}
+    head |= {
+        "low": low,
+        "high": low + span,
+        "counts": np.histogram(np.clip(values, low, low + span), edges)[0].tolist(),
+    }
     return packed(head, np.rint(np.clip((values - low) / span, 0, 1) * 255).astype(np.uint8))
 
 
@@ -319,9 +338,15 @@ def describe_code(bundle: Bundle, found: atlas.Linear | atlas.Placed, index: int
     sigma = np.exp(0.5 * logvar.astype(np.float64))
     kl = 0.5 * float((mu.astype(np.float64) ** 2 + sigma**2 - 1 - logvar).sum())
     return {
-        "index": index, "mu": b64(mu), "logvar": b64(logvar), "labels": labels, "kl": kl, "ellipse": covariance.tolist(),
-        "exact": exact, "neighbours": [{"index": i, "distance": far} for i, far in others],
-    }  # fmt: skip
+        "index": index,
+        "mu": b64(mu),
+        "logvar": b64(logvar),
+        "labels": labels,
+        "kl": kl,
+        "ellipse": covariance.tolist(),
+        "exact": exact,
+        "neighbours": [{"index": i, "distance": far} for i, far in others],
+    }
 
 
 async def code(request: Request) -> Response:
@@ -329,7 +354,9 @@ async def code(request: Request) -> Response:
     api = _api()
     bundle = api.the_bundle(request)
     index = api.integer(request.query_params, "index", 0, 0, len(bundle.codes) - 1)
-    return JSONResponse(await api.in_thread(lambda: describe_code(bundle, the_view(request, bundle), index)), headers=NO_STORE)
+    return JSONResponse(
+        await api.in_thread(lambda: describe_code(bundle, the_view(request, bundle), index)), headers=NO_STORE
+    )
 
 
 async def neighbours(request: Request) -> Response:
@@ -362,9 +389,12 @@ async def select(request: Request) -> Response:
         found = atlas.summarise(bundle, mask, SHEET)
         mean = bundle.check_z(found.mean)
         return {
-            "count": found.count, "mean": api.b64(mean), "spread": found.spread, "sheet": found.sheet.tolist(),
+            "count": found.count,
+            "mean": api.b64(mean),
+            "spread": found.spread,
+            "sheet": found.sheet.tolist(),
             "rates": found.rates,
-        }  # fmt: skip
+        }
 
     return JSONResponse(await api.in_thread(work), headers=NO_STORE)
 
@@ -380,7 +410,12 @@ def side(bundle: Bundle, values: Any, other: np.ndarray | None = None) -> np.nda
         return ~other
     if isinstance(values, dict):
         k, value = values.get("label"), values.get("value", 1)
-        if isinstance(k, int) and not isinstance(k, bool) and 0 <= k < len(bundle.codes.label_names) and value in (0, 1):
+        if (
+            isinstance(k, int)
+            and not isinstance(k, bool)
+            and 0 <= k < len(bundle.codes.label_names)
+            and value in (0, 1)
+        ):
             return (bundle.codes.labels[:, k] != 0) == bool(value)
     raise _api().Refusal("this side of the lesson is neither a selection nor a label; choose one of them")
 
@@ -394,10 +429,15 @@ def lesson_of(bundle: Bundle, values: dict[str, Any]) -> tuple[atlas.Lesson, Res
     found = atlas.teach(bundle, one, side(bundle, values.get("without"), one), remove)
     direction = found.direction(bundle)
     answer = {
-        "auc": found.auc, "auc_before": found.auc_before, "counts": found.counts, "trained": found.trained, "held": found.held,
-        "removed": found.removed, "leaks": [{"id": i, "label": text, "sigma": sigma} for i, text, sigma in found.leaks[:40]],
+        "auc": found.auc,
+        "auc_before": found.auc_before,
+        "counts": found.counts,
+        "trained": found.trained,
+        "held": found.held,
+        "removed": found.removed,
+        "leaks": [{"id": i, "label": text, "sigma": sigma} for i, text, sigma in found.leaks[:40]],
         "direction": _api().b64(direction),
-    }  # fmt: skip
+    }
     return found, JSONResponse(answer, headers=NO_STORE)
 
 
@@ -426,13 +466,17 @@ async def save(request: Request) -> Response:
 
 
 async def path(request: Request) -> Response:
-    """POST /api/atlas/path?kind=slerp&frames=60: stops -> codes on the way (frames, d), and each one's distance in sigma."""
+    """POST /api/atlas/path?kind=slerp&frames=60: stops -> codes on the way (frames, d), their distances in sigma."""
     api = _api()
     bundle, query = api.the_bundle(request), request.query_params
     frames = api.integer(query, "frames", 60, 2, 480)
     stops = to_codes(bundle, await api.read_body(request, 4 * bundle.latent_size * 24, "list of stops"), 24)
     z, far = await api.in_thread(atlas.path, bundle, stops, query.get("kind", "straight"), frames)
-    return packed({"frames": frames, "d": bundle.latent_size, "usual": float(np.sqrt(bundle.latent_size))}, z.astype("<f4"), far.astype("<f4"))
+    return packed(
+        {"frames": frames, "d": bundle.latent_size, "usual": float(np.sqrt(bundle.latent_size))},
+        z.astype("<f4"),
+        far.astype("<f4"),
+    )
 
 
 async def film(request: Request) -> Response:
@@ -450,7 +494,9 @@ async def film(request: Request) -> Response:
             return media.gif(media.ping_pong(frames[::2]), 15)
         return media.mp4(media.ping_pong(frames), 30)
 
-    return Response(await api.in_thread(work), media_type="video/mp4" if form == "mp4" else "image/gif", headers=NO_STORE)
+    return Response(
+        await api.in_thread(work), media_type="video/mp4" if form == "mp4" else "image/gif", headers=NO_STORE
+    )
 
 
 # -- pictures dropped on the map -----------------------------------------------------------------------------------
@@ -463,7 +509,9 @@ def members(data: bytes, name: str) -> list[tuple[str, bytes | str]]:
     api, found, total = _api(), [], 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            files = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
+            files = [
+                info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+            ]
             for info in files[:MAX_DROPPED]:
                 short = info.filename.rsplit("/", 1)[-1][:80]
                 total += info.file_size
@@ -475,7 +523,9 @@ def members(data: bytes, name: str) -> list[tuple[str, bytes | str]]:
             if len(files) > MAX_DROPPED:
                 found.append((name, f"of its {len(files)} files the first {MAX_DROPPED} were read"))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
-        raise api.Refusal(f"the archive {name[:60]!r} cannot be read ({str(error)[:80]}); pack it again without a password") from None
+        raise api.Refusal(
+            f"the archive {name[:60]!r} cannot be read ({str(error)[:80]}); pack it again without a password"
+        ) from None
     return found
 
 
@@ -512,9 +562,19 @@ def routes() -> list[Route]:
     base = "/api/atlas"
     gets = {"options": options, "points": points, "colours": colours, "code": code}
     posts = {
-        "thumbs": thumbs, "decoded": decoded, "background": background, "near": near, "neighbours": neighbours,
-        "locate": locate, "select": select, "teach": teach, "directions": save, "path": path, "film": film, "place": place,
-    }  # fmt: skip
+        "thumbs": thumbs,
+        "decoded": decoded,
+        "background": background,
+        "near": near,
+        "neighbours": neighbours,
+        "locate": locate,
+        "select": select,
+        "teach": teach,
+        "directions": save,
+        "path": path,
+        "film": film,
+        "place": place,
+    }
     made = [Route(f"{base}/{name}", handler(function)) for name, function in gets.items()]
     made += [Route(f"{base}/{name}", handler(function), methods=["POST"]) for name, function in posts.items()]
     return [*made, Route(f"{base}/compute", handler(compute), methods=["GET", "POST", "DELETE"])]

@@ -91,15 +91,30 @@ def directions(bundle: Bundle) -> None:
     """The list of taught directions: export, remove, import."""
     own = taught.load(bundle)
     if not own:
-        st.caption("None yet. Select codes on the map, open Teach, and save what it learns; it becomes a slider on Explore.")
+        st.caption(
+            "None yet. Select codes on the map, open Teach, and save what it learns; it becomes a slider on Explore."
+        )
     for direction in own:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{direction.label}** \u00b7 AUC {direction.auc:.3f}", help=direction.detail, width="stretch")
-            st.download_button("Export", taught.to_json(bundle, direction), f"{direction.id}.json", "application/json",
-                               key=f"export-{direction.id}", on_click="ignore")
+            st.download_button(
+                "Export",
+                taught.to_json(bundle, direction),
+                f"{direction.id}.json",
+                "application/json",
+                key=f"export-{direction.id}",
+                on_click="ignore",
+            )
             st.button("Remove", key=f"remove-{direction.id}", on_click=forget, args=(bundle, direction.id))
-    st.file_uploader("Import exported directions", type="json", accept_multiple_files=True, key="direction_files",
-                     on_change=take_in, args=(bundle,), max_upload_size=1)
+    st.file_uploader(
+        "Import exported directions",
+        type="json",
+        accept_multiple_files=True,
+        key="direction_files",
+        on_change=take_in,
+        args=(bundle,),
+        max_upload_size=1,
+    )
     for sentence in st.session_state.pop("direction_notes", []):
         st.caption(sentence)
 
@@ -120,12 +135,30 @@ def figure(bundle: Bundle, view: atlas.Linear | atlas.Placed, by: str) -> tuple[
     values = found["values"][shown]
     chart = go.Figure(layout={"height": 560, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}, "dragmode": "lasso"})
     if found["kind"] == "number":
-        marker = {"size": 5, "opacity": 0.8, "color": values, "colorscale": "Viridis", "showscale": True, "colorbar": {"title": found["unit"]}}
-        chart.add_trace(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, name=found["title"], customdata=shown))
+        marker = {
+            "size": 5,
+            "opacity": 0.8,
+            "color": values,
+            "colorscale": "Viridis",
+            "showscale": True,
+            "colorbar": {"title": found["unit"]},
+        }
+        chart.add_trace(
+            go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, name=found["title"], customdata=shown)
+        )
     else:
         for k, name in enumerate(found["categories"]):
             of = values == k
-            chart.add_trace(go.Scattergl(x=xy[of, 0], y=xy[of, 1], mode="markers", marker={"size": 5, "opacity": 0.8}, name=name, customdata=shown[of]))
+            chart.add_trace(
+                go.Scattergl(
+                    x=xy[of, 0],
+                    y=xy[of, 1],
+                    mode="markers",
+                    marker={"size": 5, "opacity": 0.8},
+                    name=name,
+                    customdata=shown[of],
+                )
+            )
     chart.update_xaxes(title=view.labels[0] or None).update_yaxes(title=view.labels[1] or None, scaleanchor="x")
     return chart, shown
 
@@ -134,7 +167,12 @@ def plain(bundle: Bundle, here: Current) -> None:
     """The map in Streamlit's own widgets: view, colour, a place by numbers, a selection and its rates."""
     bases = {name: basis for name, basis in latent.bases(bundle).items() if len(basis) >= 2}
     left, middle, right, last = st.columns(4)
-    kind = left.selectbox("View", list(bases), format_func=atlas.TITLES.get, index=list(bases).index("raw" if bundle.latent_size == 2 else "principal"))
+    kind = left.selectbox(
+        "View",
+        list(bases),
+        format_func=atlas.TITLES.get,
+        index=list(bases).index("raw" if bundle.latent_size == 2 else "principal"),
+    )
     labels = {axis.id: axis.label for axis in bases[kind].axes}
     x = middle.selectbox("Across", list(labels), 0, format_func=labels.get, key=f"across-{kind}")
     y = right.selectbox("Up", [axis for axis in labels if axis != x], 0, format_func=labels.get, key=f"up-{kind}")
@@ -157,7 +195,10 @@ def plain(bundle: Bundle, here: Current) -> None:
     mask[ids] = True
     found = atlas.summarise(bundle, mask, 12)
     one, two = st.columns([1, 2])
-    one.image(media.resize(bundle.decode(bundle.check_z(found.mean))[0], 256), f"Mean of {found.count:,} codes; spread {found.spread:.0%} of the whole")
+    one.image(
+        media.resize(bundle.decode(bundle.check_z(found.mean))[0], 256),
+        f"Mean of {found.count:,} codes; spread {found.spread:.0%} of the whole",
+    )
     two.image(media.sheet([media.resize(picture, 96) for picture in bundle.decode(bundle.codes.mu[found.sheet])], 6))
     if found.rates:
         st.plotly_chart(rates_chart(found.rates[:RATES]), key="plain_rates")
@@ -169,8 +210,12 @@ def rates_chart(rates: list[dict[str, Any]]) -> go.Figure:
 
     rates = rates[::-1]
     names = [rate["name"] for rate in rates]
-    chart = go.Figure(layout={"height": 80 + 26 * len(rates), "margin": {"l": 10, "r": 10, "t": 10, "b": 10}, "barmode": "group"})
-    chart.add_trace(go.Bar(x=[rate["whole"] for rate in rates], y=names, orientation="h", name="All codes", marker={"opacity": 0.4}))
+    chart = go.Figure(
+        layout={"height": 80 + 26 * len(rates), "margin": {"l": 10, "r": 10, "t": 10, "b": 10}, "barmode": "group"}
+    )
+    chart.add_trace(
+        go.Bar(x=[rate["whole"] for rate in rates], y=names, orientation="h", name="All codes", marker={"opacity": 0.4})
+    )
     chart.add_trace(go.Bar(x=[rate["rate"] for rate in rates], y=names, orientation="h", name="Selection"))
     return chart.update_xaxes(tickformat=".0%", rangemode="tozero")
 
@@ -184,4 +229,6 @@ def place(bundle: Bundle, here: Current, view: atlas.Linear) -> None:
         y = two.number_input(view.labels[1], value=round(float(at[1]), 3), format="%.3f")
         if three.form_submit_button("Go there"):
             here.put(state.grid(bundle.check_z(view.lift(np.array([x, y]), here.z)), bundle), here.photo)
-    st.image(media.resize(bundle.decode(here.z, here.delta)[0], 256), f"Your picture, at {x:+.2f}, {y:+.2f} of this view")
+    st.image(
+        media.resize(bundle.decode(here.z, here.delta)[0], 256), f"Your picture, at {x:+.2f}, {y:+.2f} of this view"
+    )
