@@ -126,7 +126,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(home, monke
     make = recipe(300, log_every=1, validate_every=0, sheets=False)
     plain = jobs.create(make, "Plain")
     assert in_process(plain, monkeypatch) == 0 and plain.state == "finished"
-    job = kill_and_resume(make, int(os.environ.get("KILLS", "4")), 5)
+    job = kill_and_resume(make, int(os.environ.get("KILLS", "3")), 5)
     assert losses(job) == losses(plain) and len(losses(job)) == 300
     same = np.load(job.bundle / "codes.npz")["mu"] == np.load(plain.bundle / "codes.npz")["mu"]
     assert same.all()
