@@ -391,7 +391,6 @@ class Bundle:
         hashes = "".join(f"{name}:{config['files'][name]}\n" for name in sorted(config["files"]))
         self.digest: str = hashlib.sha256(hashes.encode()).hexdigest()[:12]
         self._lock = threading.Lock()
-        self._halves: dict[int, tuple[bytes, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"Bundle({self.name!r}, {self.digest})"
@@ -429,13 +428,13 @@ class Bundle:
             outputs = [borders[0], *(border[:2] for border in borders[1:]), list(model.graph.output)]  # w is made once
             parts = [_part(model, a, b) for a, b in zip(inputs, outputs)]
         sessions = [make_session(part, f"{self.path.name}/decoder.onnx") for part in parts]
-        _return_memory()
+        return_memory()
         return sessions
 
     @cached_property
     def _encoder(self) -> Any:
         session = make_session((self.path / "encoder.onnx").read_bytes(), f"{self.path.name}/encoder.onnx")
-        _return_memory()
+        return_memory()
         return session
 
     def warm_up(self) -> None:
@@ -547,15 +546,16 @@ class Bundle:
         return np.concatenate([mu for mu, _ in parts]), np.concatenate([logvar for _, logvar in parts])
 
     def split(self, size: int) -> tuple[bytes, bytes]:
-        """The decoder cut in two at a preview size, as ONNX files.
+        """The decoder cut in two at a preview size, as ONNX files, made anew at each call.
 
         head: z, delta -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image. Raises BundleError.
         """
-        self._level(size)
-        with self._lock:
-            if size not in self._halves:
-                self._halves[size] = self._cut(size)
-            return self._halves[size]
+        import onnx
+
+        border = self._border(size)
+        model = onnx.load_model_from_string((self.path / "decoder.onnx").read_bytes())
+        head = _part(model, list(model.graph.input), border)
+        return head, _part(model, border, list(model.graph.output))
 
     def _border(self, size: int) -> list[Any]:
         """What crosses a cut of the decoder at a preview size: rgb.l, x.l and w, as ONNX value infos."""
@@ -569,16 +569,8 @@ class Bundle:
         }
         return [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in shapes.items()]
 
-    def _cut(self, size: int) -> tuple[bytes, bytes]:
-        import onnx
 
-        model = onnx.load_model_from_string((self.path / "decoder.onnx").read_bytes())
-        border = self._border(size)
-        head = _part(model, list(model.graph.input), border)
-        return head, _part(model, border, list(model.graph.output))
-
-
-def _return_memory() -> None:
+def return_memory() -> None:
     """Give freed memory back to the system: loading a network leaves more behind than it keeps (glibc only)."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -608,7 +600,7 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     path = Path(path).resolve()
     try:
         bundle = Bundle(path)
-        _return_memory()
+        return_memory()
         return bundle
     except OSError as error:
         raise BundleError(

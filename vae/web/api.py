@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -23,13 +23,13 @@ import anyio.to_thread
 import numpy as np
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae import atlas, latent, media, taught
-from vae.bundle import Bundle, BundleError, default_registry, user_home
+from vae.bundle import Bundle, BundleError, default_registry, return_memory, user_home
 from vae.faces import FaceError, ImageError, align, find_face, read_image
 from vae.refine import Job, Refiner
 from vae.web import atlas_api
@@ -242,32 +242,52 @@ async def axes(request: Request) -> Response:
     return Response(await in_thread(_axes, bundle, taught.version(bundle)), media_type="application/json", headers={"Cache-Control": "no-cache"})
 
 
-_traversal_locks: dict[str, threading.Lock] = {}
+_making: dict[str, threading.Lock] = {}
 
 
-def traversal_sprite(bundle: Bundle, basis_name: str) -> bytes:
-    """What each axis does, a row each: decoded at -3 and at +3 sigma around the mean. WebP, cached on disk."""
+def keep(names: Sequence[str], make: Callable[[], Sequence[bytes]]) -> list[Path]:
+    """Files of the cache folder, made once, together, and complete from the moment they have their names."""
+    paths = [user_home() / "cache" / name for name in names]
+    with _making.setdefault(names[0], threading.Lock()):
+        if not all(path.is_file() for path in paths):
+            paths[0].parent.mkdir(parents=True, exist_ok=True)
+            for path, data in zip(paths, make()):
+                part = path.with_name(f"{path.name}.{os.getpid()}.part")
+                part.write_bytes(data)
+                part.replace(path)
+            return_memory()
+    return paths
+
+
+def traversal_sprite(bundle: Bundle, basis_name: str) -> Path:
+    """What each axis does, a row each: decoded at -3 and at +3 sigma around the mean, as WebP."""
     every = latent.bases(bundle)
     if basis_name not in every:
         raise Refusal(f"{bundle.name} has no basis {basis_name[:40]!r}; it has {', '.join(every)}", 404)
-    # The axes are part of the key: taught directions change them while the bundle stays.
-    key = hashlib.sha256(every[basis_name].D.tobytes()).hexdigest()[:12]
-    path = user_home() / "cache" / f"traversal-{bundle.digest}-{basis_name}-{key}.webp"
-    with _traversal_locks.setdefault(path.name, threading.Lock()):
-        if path.is_file():
-            return path.read_bytes()
+
+    def draw() -> list[bytes]:
         codes = latent.traversal_codes(bundle, every[basis_name])  # (k, 2, d)
         size = min((s for s in bundle.preview_sizes if s >= TILE), default=None)
-        rows = []
+        tiles = []
         for part in np.array_split(codes, max(1, len(codes) // 8)):
             images = to_rgb(bundle.decode(part.reshape(-1, bundle.latent_size), size=size))
-            rows += [media.resize(image, TILE) for image in images]
-        sprite = media.webp_still(media.sheet(rows, columns=2), quality=82)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part_path = path.with_suffix(f".{os.getpid()}.part")
-        part_path.write_bytes(sprite)
-        part_path.replace(path)
-        return sprite
+            tiles += [media.resize(image, TILE) for image in images]
+        return [media.webp_still(media.sheet(tiles, columns=2), quality=82)]
+
+    # The axes are part of the key: taught directions change them while the bundle stays.
+    key = hashlib.sha256(every[basis_name].D.tobytes()).hexdigest()[:12]
+    return keep([f"traversal-{bundle.digest}-{basis_name}-{key}.webp"], draw)[0]
+
+
+def decoder_file(bundle: Bundle, part: str) -> Path:
+    """The decoder as an ONNX file: "full", or "head-64", "tail-64": its two halves at a preview size."""
+    if part == "full":
+        return bundle.path / "decoder.onnx"
+    half, _, size = part.partition("-")
+    if half not in ("head", "tail") or size not in map(str, bundle.preview_sizes):
+        raise Refusal(f"{bundle.name} has no decoder part {part[:40]!r}", 404)
+    names = [f"decoder-{bundle.digest}-{each}-{size}.onnx" for each in ("head", "tail")]
+    return keep(names, lambda: bundle.split(int(size)))[half == "tail"]
 
 
 async def traversals(request: Request) -> Response:
@@ -275,7 +295,7 @@ async def traversals(request: Request) -> Response:
     bundle, query = the_bundle(request), request.query_params
     sprite = await in_thread(traversal_sprite, bundle, query.get("basis", "raw"))
     cache = IMMUTABLE if query.get("digest") == bundle.digest and query.get("basis") != "named" else "no-cache"
-    return Response(sprite, media_type="image/webp", headers={"Cache-Control": cache})
+    return FileResponse(sprite, media_type="image/webp", headers={"Cache-Control": cache})
 
 
 async def onnx_file(request: Request) -> Response:
@@ -286,15 +306,9 @@ async def onnx_file(request: Request) -> Response:
     bundle = registry.get(name)
     if digest != bundle.digest:
         raise Refusal(f"model {name} has changed since this page was opened; reload the page", 410)
-    if part == "full":
-        data = await in_thread((bundle.path / "decoder.onnx").read_bytes)
-    else:
-        half, _, size = part.partition("-")
-        if half not in ("head", "tail") or size not in map(str, bundle.preview_sizes):
-            raise Refusal(f"{name} has no decoder part {part[:40]!r}", 404)
-        data = (await in_thread(bundle.split, int(size)))[half == "tail"]
+    path = await in_thread(decoder_file, bundle, part)
     headers = {"Cache-Control": IMMUTABLE, "Content-Encoding": "identity"}
-    return Response(data, media_type="application/octet-stream", headers=headers)
+    return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 def the_job(request: Request) -> Job:
