@@ -7,6 +7,7 @@ out without Nagle's delay.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -15,6 +16,11 @@ import streamlit as st
 from vae.web.api import lifespan, middleware, routes
 
 ROOT = Path(__file__).resolve().parent
+
+try:  # glibc gives each thread a heap of its own, and keeps what they freed: two heaps are 65 MB less after a blend
+    ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
+except (OSError, AttributeError):  # another C library
+    pass
 
 app = st.App(ROOT / "vae" / "web" / "shell.py", routes=routes(), middleware=middleware(), lifespan=lifespan)
 
@@ -26,7 +32,15 @@ def main() -> None:
     os.chdir(ROOT)  # .streamlit/config.toml is found beside this file
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8501"))
     print(f"Latent-space explorer: http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=3, ws_max_size=32 * 2**20)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        ws_max_size=32 * 2**20,
+    )
 
 
 if __name__ == "__main__":
