@@ -31,7 +31,7 @@ def make(d: int = 6, seed: int = 0, shell: bool = False, parts: int = 2, named: 
     w /= np.sqrt(np.einsum("kd,de,ke->k", w, cov, w))[:, None]
     names = ("Smiling", "Tone", "Hat")[:named]
     kinds = ("label", "measured", "label")[:named]
-    directions = Directions(names, names, kinds, ("", "Skin", "")[:named], w, np.full(named, 0.9), w @ cov @ w.T)
+    directions = Directions(names, names, kinds, ("Expression", "Skin", "Worn")[:named], w, np.full(named, 0.9), w @ cov @ w.T)
     return SimpleNamespace(name="stand-in", digest="0" * 12, stats=stats, directions=directions, latent_size=d)
 
 
@@ -102,12 +102,13 @@ def test_principal_axes_are_ordered_by_variance_and_do_not_mix(bundle):
 
 def test_named_axes_say_where_they_come_from(bundle):
     basis = latent.bases(bundle)["named"]
-    assert [axis.id for axis in basis.axes] == ["Smiling", "Tone", "Hat"]
+    assert [axis.id for axis in basis.axes] == ["Smiling", "Hat", "Tone"]  # by group: expression, worn, skin
     assert "labelled" in basis.axes[0].detail and "AUC 0.900" in basis.axes[0].detail
-    assert "Measured" in basis.axes[1].detail and "correlation 0.90" in basis.axes[1].detail
+    assert "Measured" in basis.axes[2].detail and "correlation 0.90" in basis.axes[2].detail
     # What else one sigma moves is the leak table.
+    order = [list(bundle.directions.names).index(axis.id) for axis in basis.axes]
     moved = basis.W @ basis.D.T
-    assert np.allclose(moved.T, bundle.directions.leaks)
+    assert np.allclose(moved.T, bundle.directions.leaks[np.ix_(order, order)])
     assert basis.axes[0].to_dict()["id"] == "Smiling"
 
 

@@ -50,6 +50,14 @@ CENTRED = ("Skin_tone",)
 AS_LABELLED = ("Male", "Young", "Pale_Skin", "High_Cheekbones")
 
 
+def _spoken(name: str, known: bool) -> str:
+    """What people read for a label; CelebA's names are set in sentence case."""
+    words = name.replace("_", " ")
+    if known:
+        words = words.replace("5 o Clock", "Five-o'clock").replace("Gray", "Grey").capitalize()
+    return words + (" (as labelled)" if name in AS_LABELLED else "")
+
+
 class ExportError(ValueError):
     """A bundle that cannot be made; one sentence that names the reason and the remedy."""
 
@@ -263,8 +271,7 @@ def directions(
         w = LogisticRegression(C=LOGISTIC_C, class_weight="balanced", max_iter=2000).fit(mu, y).coef_[0]
         score = roc_auc_score(truth, test_mu @ w)
         if score >= LEAST_AUC:
-            label = name.replace("_", " ") + (" (as labelled)" if name in AS_LABELLED else "")
-            found.append((_slug(name), label, "label", group_of.get(name, ""), score, w))
+            found.append((_slug(name), _spoken(name, name in group_of), "label", group_of.get(name, ""), score, w))
     if measured is not None:
         from vae.measures import MEASURES
 

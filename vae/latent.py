@@ -18,6 +18,8 @@ Array = np.ndarray
 COLLAPSED_NATS = 0.05  # a dimension that carries less says nothing about the picture
 PACK_RANGE = 8.0  # standard deviations covered by the fixed-point numbers of a packed code
 MAX_COUNT = 4096
+# Named axes in the order in which people look for them; a group that is not listed comes last.
+GROUPS = ("Expression", "Pose", "Hair", "Eyes", "Beard", "Worn", "Skin", "Light", "Background", "Person", "")
 
 
 class LatentError(ValueError):
@@ -123,7 +125,10 @@ def principal_basis(stats: "Stats") -> Basis:
 
 
 def named_basis(stats: "Stats", directions: Any) -> Basis:
-    """Read-outs of labels and measurements, moved along cov @ w so that other traits follow as in the data."""
+    """Read-outs of labels and measurements, moved along cov @ w so that other traits follow as in the data.
+
+    By group, and the best read-out of each group first; groups of no name keep the bundle's order.
+    """
     w = np.asarray(directions.w, np.float64)
     sigma = np.sqrt(np.einsum("kd,de,ke->k", w, stats.cov, w))[:, None]
     axes = []
@@ -136,7 +141,10 @@ def named_basis(stats: "Stats", directions: Any) -> Basis:
         drags = f"; one sigma also moves {', '.join(words)} sigma" if words else "; it moves little else"
         source = "Measured in the pixels" if measured else "As labelled in the data"
         axes.append(Axis(str(name), label, f"{source}, {figure}{drags}.", str(directions.group[k]), score))
-    return Basis("named", "Named directions", tuple(axes), w / sigma, (w @ stats.cov) / sigma)
+    rank = {group: n for n, group in enumerate(GROUPS)}
+    order = sorted(range(len(axes)), key=lambda k: (rank.get(axes[k].group, len(rank)), -axes[k].score if axes[k].group else 0))
+    W, D = w / sigma, (w @ stats.cov) / sigma
+    return Basis("named", "Named directions", tuple(axes[k] for k in order), W[order], D[order])
 
 
 def bases(bundle: "Bundle") -> dict[str, Basis]:

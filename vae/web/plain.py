@@ -14,22 +14,16 @@ from vae.web.photo import shown
 from vae.web.state import Current, grid
 
 TOP, PER_GROUP = 12, 2
-# As in sliders.js: what one wants to move first comes first, and groups that are not listed (taught ones) before that.
-GROUPS = ("Expression", "Pose", "Hair", "Eyes", "Beard", "Worn", "Skin", "Light", "Background", "Person")
 REACH = 4.0
 ORDER = ("named", "principal", "raw")
 
 
-def in_view(basis: latent.Basis) -> tuple[list[int], list[int]]:
-    """Rows of a basis as they are listed, and those of them that are shown at first."""
-    axes = basis.axes
-    if not any(axis.group in GROUPS for axis in axes):
-        rows = list(range(len(axes)))
-        return rows, rows[:TOP]
-    rank = {group: n for n, group in enumerate(GROUPS)}
-    rows = sorted(range(len(axes)), key=lambda i: (rank.get(axes[i].group, -1), -(axes[i].score or 0)))
-    before = [sum(axes[j].group == axes[i].group for j in rows[:n]) for n, i in enumerate(rows)]
-    return rows, [i for i, count in zip(rows, before) if count < PER_GROUP or axes[i].group not in rank]
+def in_view(basis: latent.Basis) -> list[int]:
+    """Rows of a basis that are shown at first: as many of each group, and all that the user taught."""
+    groups = [axis.group for axis in basis.axes]
+    if not any(groups):
+        return list(range(min(TOP, len(groups))))
+    return [i for i, group in enumerate(groups) if group in ("", "Taught") or groups[:i].count(group) < PER_GROUP]
 
 
 class Plain:
@@ -130,8 +124,8 @@ class Plain:
         chosen = st.radio("Axes", names, format_func=titles.get, horizontal=True, key=f"basis-{self.bundle.name}")
         basis = self.every[chosen]
         values = basis.values(self.here.z, self.bundle.stats.mean)
-        listed, rows = in_view(basis)
-        others = [row for row in listed if row not in rows]
+        rows = in_view(basis)
+        others = [row for row in range(len(basis)) if row not in rows]
         if others:
             rows = rows + st.multiselect(f"Any other of the {len(basis)} axes", others, key=f"more-{self.bundle.name}-{chosen}",
                                          format_func=lambda i: basis.axes[i].label)

@@ -18,8 +18,6 @@ const RANGE = 4;
 const TOP = 12;
 const PER_GROUP = 2; // of axes in groups, the best of each group are in view
 const SHOW_ALL_BELOW = 30; // a short list needs no "show all"
-// What one wants to move first comes first; groups that are not listed (taught ones) come before them.
-const GROUPS = ["Expression", "Pose", "Hair", "Eyes", "Beard", "Worn", "Skin", "Light", "Background", "Person"];
 const ORDER = ["named", "principal", "raw"];
 const SHORT = { named: "Named", principal: "Principal", raw: "Raw" };
 const KEYS = { ArrowRight: 0.1, ArrowUp: 0.1, ArrowLeft: -0.1, ArrowDown: -0.1, PageUp: 1, PageDown: -1 };
@@ -213,25 +211,19 @@ export class SliderPanel {
     return this.basis ? this.#rows.get(this.basis.name) : [];
   }
 
-  /* Rows as they are listed: grouped ones by group and then by how well the direction is read out. */
-  get #listed() {
-    const rank = (row) => GROUPS.indexOf(row.axis.group);
-    return [...this.rows].sort((a, b) => rank(a) - rank(b) || (a.axis.group ? (b.axis.score ?? 0) - (a.axis.score ?? 0) : 0) || a.row - b.row);
-  }
-
   #top(rows) {
     if (!rows.some((row) => row.axis.group)) return rows.slice(0, TOP);
     const taken = new Map();
     return rows.filter(({ axis: { group } }) => {
       taken.set(group, (taken.get(group) ?? 0) + 1);
-      return !GROUPS.includes(group) || taken.get(group) <= PER_GROUP;
+      return !group || group === "Taught" || taken.get(group) <= PER_GROUP;
     });
   }
 
   /* Which rows are in the list: the top ones, all, or those that were searched for; collapsed ones in a fold. */
   #layout() {
     const words = this.search.value.trim().toLowerCase();
-    const every = this.#listed;
+    const every = this.rows;
     const alive = every.filter((row) => !row.axis.collapsed);
     const dead = every.filter((row) => row.axis.collapsed);
     const full = this.#all.has(this.basis.name) || alive.length <= SHOW_ALL_BELOW;
