@@ -9,52 +9,21 @@ from vae.bundle import BundleError
 from vae.web import export, live, photo, state
 from vae.web.api import refiner, registry
 from vae.web.plain import Plain
+from vae.web.top import top
 
-
-def set_plain() -> None:
-    """Keep the choice in the address, so that it survives a reload."""
-    if st.session_state.plain:
-        st.query_params["plain"] = "1"
-    else:
-        st.query_params.pop("plain", None)
-
-
-names, broken = state.choose(registry)
-if not names:
-    st.title("No model is here yet")
-    for name, reason in broken.items():
-        st.error(f"**{name}**: {reason}")
-    st.info("Put a model folder into assets/models or into the models folder of your own, and reload the page.")
-    st.stop()
-
-studio = state.studio()
 refused = state.read_link(st.query_params, registry)
-if studio.model not in names:
-    studio.model = names[0]
-try:
-    titles = {name: registry.get(name).title for name in names}
-    bundle = registry.get(studio.model)
-except BundleError as error:
-    st.error(str(error))
-    st.stop()
+at = top("explore")
+bundle, plain = at.bundle, at.plain
 here = state.current(bundle)
 key = f"explore-{bundle.name}-{bundle.digest}"
-plain = st.query_params.get("plain") == "1"
 if not plain and (sent := st.session_state.get(key)):
     try:
         here.absorb(bundle, sent.get("code"))
     except (BundleError, latent.LatentError) as error:
         refused = str(error)
 
-
-def choose_model() -> None:
-    """Another model; its own code comes back."""
-    studio.model = st.session_state.model_choice
-
-
 with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
-    st.selectbox("Model", names, names.index(studio.model), format_func=titles.get, key="model_choice",
-                 on_change=choose_model, label_visibility="collapsed", width=240)
+    at.picker()
     st.space("stretch")
     face = "Your photo" if bundle.eyes else "Your picture"
     prewarm = refiner.prewarm if bundle.levels else "ignore"
@@ -70,11 +39,10 @@ with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
         if bundle.metrics:
             plain_figures = {k: str(v) for k, v in bundle.metrics.items() if not isinstance(v, (dict, list))}
             st.table(plain_figures)
-    st.toggle("Plain controls", plain, key="plain", on_change=set_plain,
-              help="Streamlit's own sliders, for screen readers and programs; the picture follows when you let go")
-if broken:
-    with st.expander(f"{len(broken)} model{'s' * (len(broken) > 1)} cannot be opened", icon=":material/warning:"):
-        for name, reason in broken.items():
+    at.switch("Streamlit's own sliders, for screen readers and programs; the picture follows when you let go")
+if at.broken:
+    with st.expander(f"{len(at.broken)} model{'s' * (len(at.broken) > 1)} cannot be opened", icon=":material/warning:"):
+        for name, reason in at.broken.items():
             st.markdown(f"**{name}**: {reason}")
 if refused:
     st.warning(refused, icon=":material/link_off:")

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -444,7 +445,9 @@ def post(path: str, **body: object) -> Answer:
     async def call() -> None:
         await Starlette(routes=routes())(scope, receive, send)
 
-    anyio.run(call)
+    # In a thread of its own: where browser tests ran before, this one has Playwright's event loop.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(anyio.run, call).result()
     headers = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
     return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 

@@ -44,8 +44,9 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 registry = default_registry()
 refiner = Refiner()
-# Decodes use every core already; more of them at once would only lengthen each.
-_slots: anyio.CapacityLimiter | None = None
+# A decode uses up to four cores already; more of them at once would only lengthen each, and mix up their order.
+DECODES_AT_ONCE = max(1, (os.cpu_count() or 1) // 4)
+_limiters: dict[str, anyio.CapacityLimiter] = {}
 
 
 class Refusal(ValueError):
@@ -72,12 +73,14 @@ def answer(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
     return wrapped
 
 
+def slots(kind: str, count: int) -> anyio.CapacityLimiter:
+    """A limiter of the running event loop, by kind of work."""
+    return _limiters.setdefault(kind, anyio.CapacityLimiter(count))
+
+
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Run numpy and ONNX work off the event loop, a few at a time."""
-    global _slots
-    if _slots is None:
-        _slots = anyio.CapacityLimiter(max(2, os.cpu_count() or 2))
-    return await anyio.to_thread.run_sync(lambda: function(*args), limiter=_slots)
+    return await anyio.to_thread.run_sync(lambda: function(*args), limiter=slots("work", max(2, os.cpu_count() or 2)))
 
 
 async def read_body(request: Request, limit: int, what: str) -> bytes:
@@ -163,7 +166,8 @@ async def decode(request: Request) -> Response:
         raise Refusal(f"format={form[:40]} is unknown; use raw or png")
     if form == "png" and len(z) != 1:
         raise Refusal(f"format=png answers one image, and the body holds {len(z)} codes; send one")
-    images = to_rgb(await in_thread(bundle.decode, z, delta, size))
+    turn = slots("decode", DECODES_AT_ONCE)
+    images = to_rgb(await anyio.to_thread.run_sync(bundle.decode, z, delta, size, limiter=turn))
     if form == "png":
         return Response(await in_thread(media.png, images[0]), media_type="image/png")
     shape = ",".join(map(str, images.shape))

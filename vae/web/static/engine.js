@@ -9,7 +9,8 @@
      .info -> {choice, active, ms: {browser, server}, browser: "off" | "loading" | "ready" | "failed", provider, threads}
      .listen(f) -> stop        f(info) after every change; f is also given notices: f(info, sentence)
    Surface
-     .show(state, {preview})   latest wins: one decode is in flight, older requests are dropped.
+     .show(state, {preview})   latest wins: older requests are dropped. One decode is in flight in the browser, two to
+                               four on the server, so that it works while the answer travels.
                                state: {z: Float32Array (d)} or {levels: Float32Array (L d)}, and {delta: Float32Array | null}
                                preview: the hand moves; a smaller level is drawn where the full one is too slow,
                                and the full size follows as soon as the hand rests
@@ -17,7 +18,8 @@
    The canvas carries data-engine, data-frame (drawn frames), data-ms, and data-settled ("true" once it shows the last
    state that was asked for, at full size). */
 
-const SMOOTH_MS = 33; // a decode slower than this makes way for the preview while the hand moves
+const SMOOTH_MS = 22; // a decode slower than this makes way for the preview while the hand moves
+const DEEPER_MS = 30; // of round trip for each decode in flight
 const REST_MS = 120;
 const KEEP_WARM_MS = 60_000;
 const SAMPLES = 9;
@@ -50,8 +52,11 @@ class Engine {
   users = 0;
   #surfaces = new Set();
   #listeners = new Set();
-  #lane = Promise.resolve(); // decodes pass one at a time
+  #lane = Promise.resolve(); // decodes in the browser pass one at a time
   #pumping = false;
+  #wake = () => {};
+  #trips = []; // milliseconds of the last answers of the server, from the question on
+  #doneAt = 0;
   #busyAt = 0;
   #times = { server: { full: [], preview: [] }, browser: { full: [], preview: [] } };
   #worker = null;
@@ -274,34 +279,61 @@ class Engine {
   async decode(state, { preview = false } = {}) {
     const engine = this.active;
     const small = preview && this.#previews(engine);
-    const image = await this.#inLane(() => this.#run(engine, state, small));
-    this.#note(engine, small, image.ms);
+    const run = () => this.#run(engine, state, small);
+    const asked = performance.now();
+    const image = await (engine === "browser" ? this.#inLane(run) : run());
+    // With several in flight, what counts is how fast they follow each other.
+    const now = performance.now();
+    this.#note(engine, small, now - Math.max(asked, engine === "server" ? this.#doneAt : 0));
+    if (engine === "server") {
+      this.#doneAt = now;
+      this.#trips = [...this.#trips, image.ms].slice(-SAMPLES);
+    }
     return { ...image, preview: small };
+  }
+
+  /* Decodes in flight at once: enough to keep the server at work over the quickest of the last round trips. */
+  get #depth() {
+    if (this.active !== "server") return 1;
+    return Math.max(2, Math.min(4, Math.ceil(Math.min(...this.#trips, 1000) / DEEPER_MS)));
   }
 
   /* Serve the surfaces in turn while any of them wants a picture. */
   async pump() {
     this.#busyAt = performance.now();
+    this.#wake();
     if (this.#pumping) return;
     this.#pumping = true;
-    for (let surface; (surface = [...this.#surfaces].find((s) => s.wanted)); ) {
-      // To the back of the line, so that two moving surfaces share the engine.
-      this.#surfaces.delete(surface);
-      this.#surfaces.add(surface);
-      const { state, preview } = surface.take();
-      try {
-        surface.present(await this.decode(state, { preview }), state, preview);
-        this.#lost = false;
-      } catch (error) {
-        await this.#recover(error, surface, state, preview);
-      }
-      this.#busyAt = performance.now();
+    const flights = new Set();
+    for (;;) {
+      const surface = flights.size < this.#depth && [...this.#surfaces].find((s) => s.wanted);
+      if (surface) {
+        const flight = this.#serve(surface).finally(() => flights.delete(flight));
+        flights.add(flight);
+      } else if (flights.size) {
+        const called = new Promise((resolve) => (this.#wake = resolve));
+        await Promise.race([...flights, called]);
+      } else break;
     }
     this.#pumping = false;
     this.#settle();
     if (this.browser === "off" && this.choice !== "server" && !navigator.connection?.saveData) {
       (self.requestIdleCallback ?? setTimeout)(() => this.#open());
     }
+  }
+
+  async #serve(surface) {
+    // To the back of the line, so that two moving surfaces share the engine.
+    this.#surfaces.delete(surface);
+    this.#surfaces.add(surface);
+    const { state, preview, turn } = surface.take();
+    try {
+      surface.present(await this.decode(state, { preview }), state, preview, turn);
+      this.#lost = false;
+    } catch (error) {
+      await this.#recover(error, surface, state, preview);
+    }
+    this.#busyAt = performance.now();
   }
 
   #lost = false;
@@ -325,6 +357,8 @@ class Surface {
   #drawn = [];
   #scheduled = false;
   #rest = 0;
+  #turn = 0;
+  #shown = 0;
 
   constructor(engine, canvas, { ondraw }) {
     this.engine = engine;
@@ -351,7 +385,7 @@ class Surface {
   take() {
     const wanted = this.wanted;
     this.wanted = null;
-    return wanted;
+    return { ...wanted, turn: ++this.#turn };
   }
 
   /* After a failure: ask again, unless something newer is asked for. */
@@ -359,7 +393,9 @@ class Surface {
     this.wanted ??= { state, preview };
   }
 
-  present(image, state, moving) {
+  present(image, state, moving, turn) {
+    if (turn < this.#shown) return; // a newer picture came first
+    this.#shown = turn;
     this.#image = { ...image, state };
     if (!this.#scheduled) {
       this.#scheduled = true;

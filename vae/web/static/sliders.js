@@ -22,6 +22,10 @@ const ORDER = ["named", "principal", "raw"];
 const SHORT = { named: "Named", principal: "Principal", raw: "Raw" };
 const KEYS = { ArrowRight: 0.1, ArrowUp: 0.1, ArrowLeft: -0.1, ArrowDown: -0.1, PageUp: 1, PageDown: -1 };
 
+// The sliders beside the one in the hand follow at this pace: painting all of them in every frame costs the picture
+// more frames than the eye gains.
+const OTHERS_MS = 100;
+
 let serial = 0;
 
 class Row {
@@ -96,6 +100,7 @@ export class SliderPanel {
   #sprites = new Set();
   #z = null;
   #band = null;
+  #othersAt = 0;
 
   constructor(handlers) {
     this.handlers = handlers;
@@ -277,7 +282,13 @@ export class SliderPanel {
     this.#z = z;
     if (!this.basis) return;
     const values = this.geometry.values(this.basis, z);
-    for (const row of this.rows) if (!moving || row.visible) row.set(values[row.row], moving, moving && row.key === axis);
+    const now = performance.now();
+    const others = !moving || now - this.#othersAt > OTHERS_MS;
+    if (others) this.#othersAt = now;
+    for (const row of this.rows) {
+      const own = moving && row.key === axis;
+      if (own || (others && (!moving || row.visible))) row.set(values[row.row], moving, own);
+    }
   }
 
   mark(mu, sigma) {
