@@ -20,7 +20,6 @@ DEFAULT_MODEL = "faces-128"
 FIRST_SEED, FIRST_TEMPERATURE = 1, 0.7
 MAX_PHOTOS = 12
 MIN_SIDE = 16
-REFINE_STEPS = 80
 KEY = "studio"
 
 
@@ -240,6 +239,6 @@ def show_photo(
     if here.photo and here.photo.refining:
         here.photo.job.cancel()
     if bundle.levels:
-        photo.job = refiner.start(bundle, crop[None], z[None], REFINE_STEPS)
+        photo.job = refiner.start(bundle, crop[None], z[None])
     here.put(z, photo)
     return photo

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from vae.bundle import Bundle, BundleError
-from vae.web import state
-from vae.web.api import registry
+from vae.web import api, state
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Top:
 
 def top(page: str) -> Top:
     """The model of the session, or of the address. Ends the run with the reasons where no model can be opened."""
-    names, broken = state.choose(registry)
+    names, broken = state.choose(api.registry)
     if not names:
         st.title("No model can be opened" if broken else "No model is here yet")
         for name, reason in broken.items():
@@ -58,8 +57,8 @@ def top(page: str) -> Top:
         asked = st.query_params.get("model")
         studio.model = asked if asked in names else names[0]
     try:
-        titles = {name: registry.get(name).title for name in names}
-        bundle = registry.get(studio.model)
+        titles = {name: api.registry.get(name).title for name in names}
+        bundle = api.registry.get(studio.model)
     except BundleError as error:
         st.error(str(error))
         st.stop()
