@@ -169,7 +169,7 @@ class Engine {
     const ready = await new Promise((resolve, reject) => {
       worker.onerror = () => reject(new Error("The browser engine could not start, so the server draws."));
       worker.onmessage = ({ data }) => (data.type === "ready" ? resolve(data) : reject(new Error(this.#excuse(data.reason))));
-      worker.postMessage({ type: "load", parts, gpu: true, threads: Math.min(4, navigator.hardwareConcurrency || 1) });
+      worker.postMessage({ type: "load", parts, gpu: true, threads: Math.max(1, Math.min(4, (navigator.hardwareConcurrency || 2) - 1)) });
     });
     worker.onmessage = ({ data }) => this.#answer(data);
     worker.onerror = () => this.#fail("The browser engine stopped, so the server draws.");
