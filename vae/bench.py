@@ -43,14 +43,6 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def psnr(a: Any, b: Any) -> float:
-    """Peak signal-to-noise ratio of two uint8 images in dB."""
-    import numpy as np
-
-    error = np.square(np.asarray(a, float) - np.asarray(b, float)).mean()
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
-
-
 @contextmanager
 def running_app(prepare: Callable[[Path], None] | None = None) -> Iterator[str]:
     """The app in its own process on a free port; `prepare` fills the user's folder first."""
@@ -180,6 +172,7 @@ def bench_photo() -> None:
 
     from vae import faces
     from vae.bundle import open_bundle
+    from vae.evaluate import psnr
     from vae.refine import Refiner
 
     bundle = open_bundle(ROOT / "assets" / "models" / "faces-128")
@@ -212,7 +205,8 @@ def bench_photo() -> None:
         times.append(seconds)
     row("astronaut, refined (the first run may wait for the worker)", spread(times, "s", 2))
     refined = bundle.decode(mu, job.latest.delta)
-    row("PSNR of one pass, of the refined face", f"{psnr(crop, once[0]):.1f} dB, {psnr(crop, refined[0]):.1f} dB")
+    before, after = (psnr(crop[None], image)[0] for image in (once, refined))
+    row("PSNR of one pass, of the refined face", f"{before:.1f} dB, {after:.1f} dB")
 
     def distance(image: Any) -> float:
         return float(np.linalg.norm(faces.describe(crop, bundle.eyes) - faces.describe(image, bundle.eyes)))

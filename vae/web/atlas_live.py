@@ -11,6 +11,7 @@ import streamlit as st
 from vae import atlas, latent, media, taught
 from vae.bundle import Bundle, BundleError
 from vae.web import live, state
+from vae.web.api import b64
 from vae.web.state import Current
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def mount(bundle: Bundle, here: Current) -> None:
     data = {
         "model": live.describe(bundle),
         "revision": here.revision,
-        "code": live.b64(here.z),
-        "delta": None if here.delta is None else live.b64(here.delta),
+        "code": b64(here.z),
+        "delta": None if here.delta is None else b64(here.delta),
         "photo": here.photo.id if here.photo else None,
         "refined": here.photo.refined if here.photo else True,
         "temperature": here.temperature,

@@ -24,7 +24,7 @@ from vae.bundle import Bundle, BundleError
 from vae.media import MediaError
 from vae.refine import STEPS, RefineError
 from vae.web import live, state
-from vae.web.api import refiner
+from vae.web.api import b64, refiner
 
 KEY = "blend-desk"
 SHOWN_SIDE = 640  # px of a photo on its card
@@ -267,7 +267,7 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
         source = person.source
         person.shown = {
             "id": person.id, "name": source.name, "kind": "drawn" if source.photo is None else "photo",
-            "z": live.b64(source.z), "delta": None if source.delta is None else live.b64(source.delta),
+            "z": b64(source.z), "delta": None if source.delta is None else b64(source.delta),
             "crop": data_uri(source.crop), "recon": data_uri(blend.reconstruct(bundle, [source])[0]),
             "remark": source.remark, "photo": None, "faces": [], "figures": figures(person),
         }
@@ -319,7 +319,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
     here.settle(bundle)
     mix = None
     if here.weights is not None:
-        shift = None if here.shift is None else live.b64(here.shift)
+        shift = None if here.shift is None else b64(here.shift)
         mix = {"weights": here.weights.tolist(), "at": here.at, "path": here.path, "shift": shift}
     data = {
         "model": live.describe(bundle),

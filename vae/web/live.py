@@ -13,6 +13,7 @@ import streamlit as st
 
 from vae import media, taught
 from vae.bundle import Bundle
+from vae.web.api import b64
 from vae.web.state import Current, Photo
 
 STATIC = Path(__file__).parent / "static"
@@ -34,11 +35,6 @@ SKELETON = """
 <section class="panel bars"><i></i><i></i><i></i><i></i><i></i><i></i><i></i><i></i><i></i></section>
 </div></div>
 """
-
-
-def b64(array: np.ndarray) -> str:
-    """Little-endian float32 in base64, as codes.js reads it."""
-    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
 
 
 @lru_cache(maxsize=1)
