@@ -37,6 +37,8 @@ def model_of(architecture: str, **settings: object) -> Autoencoder:
     [
         ("style", STYLE),
         ("style", {**STYLE, "channels": 1, "image_size": 64, "variational": False}),
+        ("style", {**STYLE, "linear": True}),
+        ("style", {**STYLE, "image_size": 64, "linear": True, "variational": False}),
         ("style", {**STYLE, "width": 0.25}),  # wide enough for Winograd's algorithm
         ("conv", dict(image_size=28, channels=1, latent_size=2, width=0.25)),
         ("conv", dict(image_size=16, channels=3, latent_size=5, width=0.25, variational=False)),
@@ -65,8 +67,9 @@ def test_the_graphs_compute_what_the_model_does(architecture, settings):
         assert np.abs(decoder.run(["image"], feed)[0] - wanted).max() < 1e-4
 
 
-def test_every_level_can_be_read_out():
-    model = model_of("style", **STYLE)
+@pytest.mark.parametrize("linear", [False, True])
+def test_every_level_can_be_read_out(linear):
+    model = model_of("style", **STYLE, linear=linear)
     data, _ = networks(model.config, to_arrays(model.state_dict()))
     graph = onnx.load_model_from_string(data)
     names = ["w", *(f"{kind}.{level}" for level in range(4) for kind in ("x", "rgb"))]
@@ -78,7 +81,7 @@ def test_every_level_can_be_read_out():
     )
     with torch.no_grad():
         w = model.decoder.styles(z)
-        wanted = [w, *(value for level in model.decoder.grow(w) for value in level)]
+        wanted = [w, *(value for level in model.decoder.grow(w, z) for value in level)]
     for name, a, b in zip(names, found, wanted):
         assert a.shape == b.shape and np.abs(a - b.numpy()).max() < 1e-4, name
 

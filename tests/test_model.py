@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vae.config import ModelConfig
-from vae.model import Autoencoder, Posterior, StyledConv, act
+from vae.model import Autoencoder, Posterior, StyledConv, act, start_linear
 
 
 def style(size: int = 32, **changes: object) -> ModelConfig:
@@ -113,3 +113,57 @@ def test_styled_conv_equals_modulated_weights() -> None:
         weight = weight * torch.rsqrt(weight.square().sum((1, 2, 3), keepdim=True) + 1e-6)
         expected = act(torch.nn.functional.conv2d(x[i : i + 1], weight, layer.bias, padding=1))
         assert torch.allclose(layer(x[i : i + 1], w[i : i + 1]), expected, atol=1e-5)
+
+
+def digits() -> torch.Tensor:
+    from sklearn.datasets import load_digits
+
+    images = torch.tensor(load_digits().images[:600, None], dtype=torch.float32) / 8 - 1
+    return torch.nn.functional.interpolate(images, size=32, mode="bilinear")
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_a_linear_path_begins_as_pca(variational: bool) -> None:
+    torch.manual_seed(0)
+    x = digits()
+    model = Autoencoder(style(channels=1, linear=True, variational=variational))
+    start_linear(model, x, kl=1e4)  # so many nats that no noise is left
+    from sklearn.decomposition import PCA
+
+    both = torch.cat([x, x.flip(3)]).flatten(1).numpy()
+    pca = PCA(8, svd_solver="full").fit(both)
+    wanted = torch.from_numpy(pca.inverse_transform(pca.transform(x.flatten(1).numpy()))).view_as(x)
+    with torch.no_grad():
+        q = model.encode(x)
+        y = model.decode(q.mu)
+    assert (y - x).square().mean() <= 1.01 * (wanted - x).square().mean()
+    assert q.mu.var(0).mean() == pytest.approx(1, abs=0.25)
+
+
+def test_a_linear_path_spends_its_nats() -> None:
+    torch.manual_seed(0)
+    x = digits()
+    model = Autoencoder(style(channels=1, linear=True))
+    found = []
+    for kl in (4.0, 16.0):
+        start_linear(model, x, kl)
+        with torch.no_grad():
+            q = model.encode(torch.cat([x, x.flip(3)]))
+            assert q.kl().sum(1).mean() == pytest.approx(kl, rel=0.1)
+            found.append((model.decode(q.sample())[:600] - x).square().mean())
+    assert found[1] < 0.8 * found[0]
+
+
+def test_each_level_draws_its_part_of_the_linear_picture() -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(style(64, linear=True))  # linear up to 32 px
+    start_linear(model, torch.rand(40, 3, 64, 64) * 2 - 1, 10.0)
+    z = torch.randn(2, model.config.levels, 8)
+    with torch.no_grad():
+        whole, alone = model.decode(z), list(model.decoder.grow(model.decoder.styles(z)))[-1][1]
+        assert torch.allclose(alone + model.decoder.linear_image(z), whole, atol=1e-5)
+        moved = z.clone()
+        moved[:, -1] += 1
+        assert torch.allclose(model.decoder.linear_image(moved), model.decoder.linear_image(z))
+        moved[:, 0] += 1
+        assert not torch.allclose(model.decoder.linear_image(moved), model.decoder.linear_image(z), atol=1e-3)

@@ -108,6 +108,20 @@ def test_the_frozen_decoder_draws_the_same_picture(bundle):
         assert torch.allclose(fitter.fast(w), fitter.decoder(z, delta), atol=1e-4)
 
 
+def test_a_linear_path_is_refined_around():
+    torch.manual_seed(0)
+    config = CONFIG.replace(linear=True)
+    weights = Autoencoder(config).state_dict()
+    fitter = refine_worker.Fitter(config, weights, dtype=torch.float32)
+    z, x = torch.randn(1, 8), torch.rand(1, 3, 32, 32) * 2 - 1
+    assert fitter.decoder.linear_image(z).abs().mean() > 0.1
+    reports = [report for report in fitter.run(x, z, 3 * refine_worker.REPORT_EVERY) if report[1] is not None]
+    assert len(reports) == 4
+    for _, decibels, delta in reports:
+        with torch.no_grad():
+            assert torch.allclose(decibels, refine_worker.psnr(x, fitter.decoder(z, delta)), atol=0.01)
+
+
 def test_the_face_weighs_more_than_its_background():
     weights = refine_worker.face_weights(128, ((46, 66), (80, 66)))[0, 0]
     assert weights.mean() == pytest.approx(1) and weights[76, 63] == pytest.approx(2 * weights[2, 2])

@@ -22,7 +22,7 @@ from PIL import Image
 from vae import training
 from vae.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import DataError, open_split
-from vae.model import Autoencoder
+from vae.model import Autoencoder, native_bf16
 from vae.training import Batches, Trainer, TrainingError, TrainingResult, load_checkpoint, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +47,7 @@ SHARP = Recipe(
         steps=12, batch_size=4, device="cpu", log_every=2, validate_every=6, validation_images=8, adam_beta1=0.0
     ),
 )
+LINEAR = SHARP.replace(model={"linear": True}, objective={"adversarial": 0.0})
 
 
 @pytest.fixture(autouse=True)
@@ -220,6 +221,30 @@ def test_moving_average_has_its_half_life() -> None:
     assert next(trainer.ema.parameters()).flatten()[0].item() == pytest.approx(0.5)
 
 
+def test_a_linear_path_starts_where_others_arrive() -> None:
+    sets = open_split(LINEAR.data, 32, 3)
+    blank, begun = (Trainer(recipe, *sets).validate() for recipe in (SHARP, LINEAR))
+    assert begun["psnr"] > blank["psnr"] + 5
+    # The posterior spends the nats that it is to be held at, whatever the data; 36 pictures say no more.
+    assert begun["kl"] == pytest.approx(LINEAR.objective.kl_target, rel=0.2)
+
+
+def test_bfloat16_is_asked_for_and_refused() -> None:
+    cpu, conv, style = torch.device("cpu"), VAE.model, SHARP.model
+    assert training.uses_bf16(cpu, "bf16", conv) and not training.uses_bf16(cpu, "float32", style)
+    assert training.uses_bf16(cpu, "auto", style) == native_bf16() and not training.uses_bf16(cpu, "auto", conv)
+    assert not training.uses_bf16(torch.device("mps"), "bf16", style)
+
+
+def test_marks_by_time_cost_a_tenth_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Trainer.validate
+    monkeypatch.setattr(Trainer, "validate", lambda self: (time.sleep(0.2), slow(self))[1])
+    changes = {"steps": 0, "minutes": 4 / 60, "validate_every": 0, "validate_seconds": 0.01, "sheets": False}
+    start(tmp_path / "run", **changes)
+    marks = lines(tmp_path / "run", "validation")
+    assert 1 <= len(marks) <= 3 and marks[-1]["seconds"] >= 4
+
+
 # ---------------------------------------------------------------- batches
 
 
@@ -291,7 +316,7 @@ def test_one_picture_is_enough(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("recipe", [VAE, HELD, PLAIN, SHARP], ids=["vae", "held", "plain", "sharp"])
+@pytest.mark.parametrize("recipe", [VAE, HELD, PLAIN, SHARP, LINEAR], ids=["vae", "held", "plain", "sharp", "linear"])
 def test_resumed_equals_uninterrupted(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "whole", recipe)
     interrupt_at(7, monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM))

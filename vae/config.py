@@ -88,6 +88,8 @@ class Config:
 
 ARCHITECTURES = ("style", "conv")
 STYLE_SIZES = (32, 64, 128, 256)
+# The linear path's largest picture: beyond it principal components hold little but cost much.
+LINEAR_PIXELS = 32
 # Channels by resolution in pixels: the same ladder in encoder and decoder.
 STYLE_CHANNELS = {4: 384, 8: 384, 16: 256, 32: 128, 64: 64, 128: 32, 256: 16}
 
@@ -100,6 +102,8 @@ class ModelConfig(Config):
         power-of-two size) or "conv" (small convolutional model, for any size from 8 to 64 px).
     latent_size: numbers in a code. variational: False gives a plain autoencoder.
     width: factor on all channel counts. style_size: numbers in a style vector ("style" only).
+    linear: a linear path beside the networks ("style" only), which training begins at the principal components of
+        the pictures: what PCA can say needs no learning, and a short run starts from there.
     """
 
     architecture: str = "conv"
@@ -109,6 +113,7 @@ class ModelConfig(Config):
     variational: bool = True
     width: float = 1.0
     style_size: int = 384
+    linear: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,11 +126,17 @@ class ModelConfig(Config):
             self._require(self.image_size in STYLE_SIZES, "image_size", f"use one of {STYLE_SIZES}")
         else:
             self._require(8 <= self.image_size <= 64, "image_size", "use 8 to 64 pixels")
+            self._require(not self.linear, "linear", "use false, or the 'style' architecture")
 
     @property
     def levels(self) -> int:
         """Resolution levels that take a style of their own, 4 px first; 0 for a flat decoder."""
         return self.image_size.bit_length() - 2 if self.architecture == "style" else 0
+
+    @property
+    def linear_size(self) -> int:
+        """Side in pixels of the pictures of the linear path; 0 where there is none."""
+        return min(self.image_size, LINEAR_PIXELS) if self.linear else 0
 
     def width_at(self, pixels: int) -> int:
         """Channels of the style architecture at a resolution in pixels."""
@@ -251,7 +262,7 @@ class TrainingConfig(Config):
     the gradient, 0 leaves it alone. ema_images: half-life of the weights' moving average, in images.
     flip: mirror half of the images. part: "encoder" trains the encoder alone, the decoder is frozen.
     start_from: run folder or bundle whose weights to begin with.
-    device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA; auto uses it there.
+    device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA and CPU; auto uses it where it is fast.
     log_every, validate_every: in steps (0: no such marks). validate_seconds: validate as well when so many
         seconds have passed, and more often at the beginning (0: not by time). checkpoint_seconds: the longest
         work that a crash can cost. threads: CPU threads of torch, 0 leaves its own choice.
@@ -398,7 +409,19 @@ PRESETS: dict[str, Recipe] = {
         "Variational autoencoder",
         "Codes fill a Gaussian cloud without gaps, so that draws and blends are pictures too.",
     ),
-    "sharp": sharp_recipe(64, width=0.5),
+    "sharp": sharp_recipe(64, width=0.25).replace(
+        # Small steps and small networks, for machines without a GPU: PCA is there at the first step, and what the
+        # networks add comes sooner from many steps than from large ones.
+        model={"linear": True},
+        training={
+            "batch_size": 16,
+            "learning_rate": 4e-3,
+            "adam_beta1": 0.5,
+            "validate_every": 0,
+            "validate_seconds": 60.0,
+            "validation_images": 256,
+        },
+    ),
     "faces-128": dataclasses.replace(
         sharp_recipe(128).replace(
             data={

@@ -183,14 +183,22 @@ def style_decoder(config: ModelConfig, weights: Weights, half: bool = True) -> o
     channels = config.width_at(4)
     x = g.op("Reshape", x, g.constant([-1, channels, 4, 4], np.int64))
     x = _styled_conv(g, x, styles[0], "decoder.conv_first", 4, name="x.0")
-    rgb = g.op("Identity", _styled_conv(g, x, styles[0], "decoder.to_rgb.0", 4, demodulate=False), name="rgb.0")
+
+    def skip(x: str, level: int, side: int) -> str:
+        """What a level adds to the image: its styled skip, and its linear picture of the level's code."""
+        rgb, key = _styled_conv(g, x, styles[level], f"decoder.to_rgb.{level}", side, False), f"decoder.linear.{level}"
+        if f"{key}.weight" not in weights:
+            return rgb
+        picture = g.linear(g.op("Gather", "z", g.constant(level, np.int64), axis=1), key)
+        return g.op("Add", rgb, g.op("Reshape", picture, g.constant([-1, config.channels, side, side], np.int64)))
+
+    rgb = g.op("Identity", skip(x, 0, 4), name="rgb.0")
     for level in range(1, levels):
         block = f"decoder.blocks.{level - 1}"
         side = 4 << level
         x = _styled_conv(g, x, styles[level], f"{block}.conv_low", side // 2)
         x = _styled_conv(g, g.upsample(x), styles[level], f"{block}.conv_high", side, name=f"x.{level}")
-        skip = _styled_conv(g, x, styles[level], f"decoder.to_rgb.{level}", side, demodulate=False)
-        rgb = g.op("Add", g.upsample(rgb), skip, name=f"rgb.{level}")
+        rgb = g.op("Add", g.upsample(rgb), skip(x, level, side), name=f"rgb.{level}")
     g.op("Identity", rgb, name="image")
     size = config.image_size
     inputs = {"z": ["N", levels, d], "delta": ["N", levels, style]}
@@ -209,16 +217,22 @@ def style_encoder(config: ModelConfig, weights: Weights, half: bool = True) -> o
         x = g.op("Add", y, g.conv(g.pool(x), f"{key}.skip", 1 / GAIN))
     x = g.op("Flatten", g.leaky(g.conv(x, "encoder.conv", GAIN)))
     x = g.leaky(g.linear(x, "encoder.fc", GAIN))
-    return _posterior(g, config, g.linear(x, "encoder.to_posterior"))
+    linear = ""
+    if config.linear:
+        factor = config.image_size // config.linear_size
+        small = g.op("AveragePool", "image", kernel_shape=[factor] * 2, strides=[factor] * 2) if factor > 1 else "image"
+        linear = g.linear(g.op("Flatten", small), "encoder.linear")
+    return _posterior(g, config, g.linear(x, "encoder.to_posterior"), linear)
 
 
-def _posterior(g: GraphBuilder, config: ModelConfig, numbers: str) -> onnx.ModelProto:
-    """Close an encoder: split its last numbers into mu and logvar."""
+def _posterior(g: GraphBuilder, config: ModelConfig, numbers: str, linear: str = "") -> onnx.ModelProto:
+    """Close an encoder: split its last numbers into mu, to which a linear path may add, and logvar."""
+    mu = numbers
     if config.variational:
-        g.op("Split", numbers, outputs=["mu", "logvar_free"], axis=1)
+        mu = g.op("Split", numbers, outputs=["mu_alone", "logvar_free"], axis=1)
         g.op("Clip", "logvar_free", g.constant(LOGVAR_MIN), g.constant(LOGVAR_MAX), name="logvar")
-    else:
-        g.op("Identity", numbers, name="mu")
+    mu = g.op("Add", mu, linear, name="mu") if linear else g.op("Identity", mu, name="mu")
+    if not config.variational:
         g.op("Add", g.op("Mul", numbers, g.constant(0)), g.constant(LOGVAR_NONE), name="logvar")
     side, d = config.image_size, config.latent_size
     return g.finish("encoder", {"image": ["N", config.channels, side, side]}, {"mu": ["N", d], "logvar": ["N", d]})

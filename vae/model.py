@@ -20,6 +20,11 @@ LOGVAR_MIN, LOGVAR_MAX = -8.0, 4.0
 LOGVAR_NONE = -30.0
 
 
+def native_bf16() -> bool:
+    """Whether this CPU multiplies in bfloat16; on others it is emulated, slowly."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
 def act(x: Tensor) -> Tensor:
     """Leaky ReLU that keeps the variance of its input."""
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
@@ -138,17 +143,27 @@ class StyleEncoder(nn.Module):
         self.conv = EqualConv(widths[-1], widths[-1], 3)
         self.fc = EqualLinear(widths[-1] * 16, widths[-1])
         self.to_posterior = EqualLinear(widths[-1], config.latent_size * (2 if config.variational else 1))
+        side = config.linear_size
+        self.linear = EqualLinear(config.channels * side * side, config.latent_size) if side else None
+        self.pooling = config.image_size // side if side else 1
 
     def forward(self, x: Tensor) -> Tensor:
-        x = act(self.from_rgb(x))
+        image, x = x, act(self.from_rgb(x))
         for block in self.blocks:
             x = block(x)
         x = act(self.conv(x)).flatten(1)
-        return self.to_posterior(act(self.fc(x)))
+        numbers = self.to_posterior(act(self.fc(x)))
+        if self.linear is not None:
+            mu = self.linear(F.avg_pool2d(image, self.pooling).flatten(1))
+            numbers = numbers + F.pad(mu, (0, numbers.shape[1] - mu.shape[1]))  # logvar has no linear part
+        return numbers
 
 
 class StyleDecoder(nn.Module):
-    """Code -> image, with one style per resolution level and an image skip at each."""
+    """Code -> image, with one style per resolution level and an image skip at each.
+
+    The linear path, where there is one, adds to each skip a linear picture of that level's code.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -160,6 +175,8 @@ class StyleDecoder(nn.Module):
         self.conv_first = StyledConv(widths[0], widths[0], 3, style)
         self.blocks = nn.ModuleList(UpBlock(a, b, style) for a, b in zip(widths, widths[1:]))
         self.to_rgb = nn.ModuleList(StyledConv(a, config.channels, 1, style, demodulate=False) for a in widths)
+        sides = [size for size in sizes if size <= config.linear_size]
+        self.linear = nn.ModuleList(EqualLinear(config.latent_size, config.channels * side * side) for side in sides)
 
     def styles(self, z: Tensor, delta: Tensor | None = None) -> Tensor:
         """z (N, d) or (N, L, d), delta (N, L, style) -> w (N, L, style)."""
@@ -170,19 +187,43 @@ class StyleDecoder(nn.Module):
             w = w[:, None].expand(-1, len(self.to_rgb), -1)
         return w if delta is None else w + delta
 
-    def grow(self, w: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield features and image of each level, 4 px first, from styles w (N, L, style)."""
+    def linear_rgb(self, z: Tensor, level: int) -> Tensor | None:
+        """What the linear path adds at a level, from z (N, d) or (N, L, d); None where it adds nothing."""
+        if level >= len(self.linear):
+            return None
+        picture = self.linear[level](z if z.ndim == 2 else z[:, level])
+        return picture.unflatten(1, (-1, 4 << level, 4 << level))
+
+    def linear_image(self, z: Tensor) -> Tensor | None:
+        """All that the linear path adds to the image, (N, c, s, s): it does not depend on the styles."""
+        image = None
+        for level in range(len(self.to_rgb) if len(self.linear) else 0):
+            image, more = None if image is None else upsample(image), self.linear_rgb(z, level)
+            image = more if image is None else image if more is None else image + more
+        return image
+
+    def grow(self, w: Tensor, z: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features and image of each level, 4 px first, from styles w (N, L, style).
+
+        z, (N, d) or (N, L, d): the codes, which the linear path needs; without them it is left out.
+        """
+
+        def skip(x: Tensor, level: int) -> Tensor:
+            rgb = self.to_rgb[level](x, w[:, level])
+            more = None if z is None else self.linear_rgb(z, level)
+            return rgb if more is None else rgb + more
+
         x = act(self.base(w[:, 0])).unflatten(1, (-1, 4, 4))  # (N, C, 4, 4)
         x = self.conv_first(x, w[:, 0])
-        rgb = self.to_rgb[0](x, w[:, 0])
+        rgb = skip(x, 0)
         yield x, rgb
         for level, block in enumerate(self.blocks, start=1):
             x = block(x, w[:, level])
-            rgb = upsample(rgb) + self.to_rgb[level](x, w[:, level])
+            rgb = upsample(rgb) + skip(x, level)
             yield x, rgb
 
     def forward(self, z: Tensor, delta: Tensor | None = None) -> Tensor:
-        for _, rgb in self.grow(self.styles(z, delta)):
+        for _, rgb in self.grow(self.styles(z, delta), z):
             pass
         return rgb
 
@@ -257,3 +298,48 @@ class Autoencoder(nn.Module):
         """Reconstruct through a sample of the posterior (through mu, if not variational)."""
         q = self.encode(x)
         return self.decode(q.sample() if self.config.variational else q.mu), q
+
+
+@torch.no_grad()
+def start_linear(model: Autoencoder, images: Tensor, kl: float) -> None:
+    """Begin the linear path at the principal components of images (M, c, s, s), and silence the networks beside it.
+
+    kl: nats per image that the posterior spends at first. They go where they buy most (reverse water-filling, Cover
+    and Thomas, theorem 10.3.3): a component of variance v keeps the noise min(theta, v), and sigma^2 = theta / v.
+    The model is then the best linear VAE of this rate (Lucas et al. 2019, arXiv 1911.02469), but for the size of
+    the linear path's pictures.
+    """
+    config, encoder, decoder = model.config, model.encoder, model.decoder
+    d, side = config.latent_size, config.linear_size
+    x = F.avg_pool2d(images.float(), encoder.pooling)
+    x = torch.cat([x, x.flip(3)]).flatten(1)  # (2 M, c side side)
+    mean = x.mean(0)
+    rank = min(d, *x.shape)
+    _, s, v = torch.svd_lowrank(x - mean, q=min(rank + 16, *x.shape), niter=4)
+    variance = (s[:rank].square() / len(x)).clamp_min(1e-8)
+    low, high = variance.min() * 1e-6, variance.max()
+    for _ in range(60):
+        theta = (low * high).sqrt()
+        rate = 0.5 * (variance / theta).clamp_min(1).log().sum()
+        low, high = (theta, high) if rate > kl else (low, theta)
+    noise = (theta / variance).clamp_max(0.99) if config.variational else torch.zeros_like(variance)
+    # z has unit variance: mu holds 1 - noise of it, the posterior's own draw the rest (Tipping and Bishop 1999).
+    held = (1 - noise).sqrt()
+    reader = v[:, :rank].T * (held / variance.sqrt())[:, None]  # (rank, c side side)
+    pictures = v[:, :rank].T * (held * variance.sqrt())[:, None]
+    for parameter in (*encoder.linear.parameters(), *decoder.linear.parameters(), *encoder.to_posterior.parameters()):
+        parameter.zero_()
+    encoder.linear.weight[:rank] = reader / encoder.linear.scale
+    encoder.linear.bias[:rank] = -reader @ mean
+    if config.variational:
+        encoder.to_posterior.bias[d : d + rank] = noise.log()
+    for layer in decoder.to_rgb:
+        layer.weight.zero_()
+    # The pictures are split into bands, so that each level draws what the one below cannot.
+    bands = torch.cat([pictures, mean[None]]).unflatten(1, (config.channels, side, side))
+    for level in reversed(range(len(decoder.linear))):
+        coarse = F.avg_pool2d(bands, 2) if level else None
+        band = (bands if coarse is None else bands - upsample(coarse)).flatten(1)
+        decoder.linear[level].weight[:, :rank] = band[:-1].T / decoder.linear[level].scale
+        decoder.linear[level].bias.copy_(band[-1])
+        bands = coarse

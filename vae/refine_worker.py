@@ -54,11 +54,9 @@ def fast_dtype() -> torch.dtype:
     """bfloat16 where the processor multiplies in it, else float32."""
     import torch
 
-    try:
-        native = torch.cpu._is_avx512_bf16_supported()
-    except AttributeError:
-        native = False
-    return torch.bfloat16 if native else torch.float32
+    from vae.model import native_bf16
+
+    return torch.bfloat16 if native_bf16() else torch.float32
 
 
 class FrozenConv:
@@ -88,7 +86,10 @@ class FrozenConv:
 
 
 class FrozenDecoder:
-    """A vae.model.StyleDecoder from styles w (N, L, S) to image (N, c, s, s) float32, in `dtype` inside."""
+    """A vae.model.StyleDecoder, without its linear path, from styles w (N, L, S) to image (N, c, s, s) float32.
+
+    It works in `dtype` inside.
+    """
 
     def __init__(self, decoder: Any, dtype: torch.dtype):
         self.dtype = dtype
@@ -173,12 +174,13 @@ class Fitter:
 
         with torch.no_grad():
             w = self.decoder.styles(z)  # (N, L, S)
-            targets = pyramid(x)
+            linear, targets = self.decoder.linear_image(z), pyramid(x)
             yield 0, psnr(x, self.decoder(z)), torch.zeros_like(w)
         delta = torch.zeros_like(w, requires_grad=True)
         m, v = torch.zeros_like(w), torch.zeros_like(w)
         for k in range(steps):
             image = self.fast(w + delta)
+            image = image if linear is None else image + linear
             sizes = zip(pyramid(image), targets, self.importance)
             errors = [((a - b).abs() * weight).mean((1, 2, 3)).sum() for a, b, weight in sizes]
             loss = errors[0] + sum(errors[1:]) / (PYRAMID - 1) + PENALTY * delta.square().mean((1, 2)).sum()

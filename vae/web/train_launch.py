@@ -32,7 +32,7 @@ CAPTIONS = {
     "vae": "Codes fill a cloud without gaps: draws and blends are pictures too.",
     "digits-2d": "A code of two numbers, so that the whole space is one map.",
     "autoencoder": "Squeezes pictures through few numbers; gaps between the codes.",
-    "sharp": "Styles and a discriminator, for photos of one kind, such as faces. Slow on a CPU.",
+    "sharp": "Begins at PCA, adds styles and a discriminator: for photos of one kind, such as faces.",
 }
 KL_WORDS = {"fixed": "Fixed beta", "warmup": "Beta after a warm-up", "target": "KL held at a target"}
 UPLOAD_MB = 200  # as server.maxUploadSize, which Streamlit's upload route enforces
@@ -433,15 +433,15 @@ def device_choice(key: Any) -> tuple[str, str]:
         key="train_device",
         help="Jobs on one device wait for each other.",
     )
-    cuda = device.startswith("cuda")
+    free = not device.startswith("mps")
     precision = st.selectbox(
         "Precision",
         ["auto", "float32", "bf16"],
         key=key("precision"),
-        disabled=not cuda,
-        help="bf16 is twice as fast on recent GPUs; auto uses it there. A CPU always takes float32.",
+        disabled=not free,
+        help="bf16 is faster on recent GPUs and on CPUs with bfloat16 instructions; auto uses it there.",
     )
-    return device, precision if cuda else "auto"
+    return device, precision if free else "auto"
 
 
 # ---------------------------------------------------------------- cost and start
