@@ -15,7 +15,12 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+import torch
+
+from tests.conftest import make_tiny_bundle
 from vae.bundle import MAX_CODES, BundleError, Registry, default_registry, open_bundle, user_home
+from vae.export import load_weights
+from vae.model import Autoencoder
 
 ROOT = Path(__file__).resolve().parents[1]
 FACES = ROOT / "assets" / "models" / "faces-128"
@@ -116,6 +121,23 @@ def test_the_halves_make_the_whole(style):
         assert np.allclose(tail.run(None, values)[0], style.decode_float(z, delta), atol=1e-5)
     with pytest.raises(BundleError, match="8, 16, 32"):
         style.split(12)
+
+
+def test_the_halves_make_the_whole_of_a_linear_path(tmp_path):
+    bundle = open_bundle(make_tiny_bundle(tmp_path, "style", linear=True))
+    z = np.random.default_rng(3).standard_normal((2, 4, 8)).astype(np.float32)
+    whole = bundle.decode_float(z)
+    for level, size in ((2, 16), (1, 8)):
+        assert bundle.decode_float(z, size=size).shape == (2, 3, size, size)
+        head, tail = (ort.InferenceSession(part) for part in bundle.split(size))
+        names = [f"rgb.{level}", f"x.{level}", "w"]
+        assert {i.name for i in tail.get_inputs()} == {*names, "z"}
+        values = dict(zip(names, head.run(names, {"z": z, "delta": np.zeros((2, 4, 16), np.float32)})))
+        assert np.allclose(tail.run(None, {**values, "z": z})[0], whole, atol=1e-5)
+    model = Autoencoder(bundle.model)
+    model.load_state_dict(load_weights(bundle.path))
+    with torch.no_grad():
+        assert np.allclose(model.decode(torch.from_numpy(z)).numpy(), whole, atol=1e-4)
 
 
 def test_decode_stops_at_a_lower_level(style, flat):

@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | evaluate | decode | blend.
+"""The command line: python -m vae train | export | distil | evaluate | decode | blend | bench.
 
 Every command imports what it needs only when it runs, so that `decode` never waits for torch.
 """
@@ -293,6 +293,18 @@ def run_blend(args: argparse.Namespace) -> int:
     return run(args, open_model(args.model))
 
 
+def add_distil(parser: argparse.ArgumentParser) -> None:
+    from vae.distil import add_arguments
+
+    add_arguments(parser)
+
+
+def run_distil(args: argparse.Namespace) -> int:
+    from vae.distil import run
+
+    return run(args, open_model(args.model))
+
+
 def add_bench(parser: argparse.ArgumentParser) -> None:
     from vae.bench import add_arguments
 
@@ -308,6 +320,7 @@ def run_bench(args: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "train": ("train a model on pictures", add_train, run_train),
     "export": ("make a bundle that the app opens", add_export, run_export),
+    "distil": ("give a bundle a light decoder for slow machines", add_distil, run_distil),
     "evaluate": ("measure a bundle on pictures", add_evaluate, run_evaluate),
     "decode": ("draw a picture from a bundle", add_decode, run_decode),
     "bench": ("measure the app on this machine", add_bench, run_bench),

@@ -30,7 +30,7 @@ CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
-OPTIONAL_FILES = ("directions.npz", "card.md")
+OPTIONAL_FILES = ("light.onnx", "directions.npz", "card.md")
 MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
@@ -384,6 +384,9 @@ class Bundle:
             codes_in = {"z": (None, self.levels, d), "delta": (None, self.levels, self.style_size)}
             inside = ["w", *(f"{kind}.{level}" for kind in ("x", "rgb") for level in range(self.levels))]
         _check_graph(path, "decoder.onnx", codes_in, {"image": picture}, inside)
+        self.light = "light.onnx" in config["files"]
+        if self.light:
+            _check_graph(path, "light.onnx", codes_in, {"image": picture}, ())
         _check_graph(path, "encoder.onnx", {"image": picture}, {"mu": (None, d), "logvar": (None, d)}, ())
         self.stats = _read_stats(path, d)
         self.codes = _read_codes(path, d)
@@ -425,7 +428,8 @@ class Bundle:
             model = onnx.load_model_from_string(data)
             borders = [self._border(size) for size in sorted(self.preview_sizes)]
             inputs = [list(model.graph.input), *borders]
-            outputs = [borders[0], *(border[:2] for border in borders[1:]), list(model.graph.output)]  # w is made once
+            crossing = [[value for value in border if value.name != "z"] for border in borders]
+            outputs = [crossing[0], *(border[:2] for border in crossing[1:]), list(model.graph.output)]  # w is made once
             parts = [_part(model, a, b) for a, b in zip(inputs, outputs)]
         sessions = [make_session(part, f"{self.path.name}/decoder.onnx") for part in parts]
         return_memory()
@@ -437,9 +441,17 @@ class Bundle:
         return_memory()
         return session
 
+    @cached_property
+    def _light(self) -> Any:
+        session = make_session((self.path / "light.onnx").read_bytes(), f"{self.path.name}/light.onnx")
+        return_memory()
+        return session
+
     def warm_up(self) -> None:
         """Load both networks, so that the first picture does not wait for them."""
         self.decode(self.stats.mean)
+        if self.light:
+            self.decode(self.stats.mean, quick=True)
         self.encode(np.zeros((1, self.image_size, self.image_size, self.channels), np.uint8))
 
     def _get(self, attribute: str) -> Any:
@@ -495,11 +507,12 @@ class Bundle:
             )
         return {"z": np.ascontiguousarray(z), "delta": np.ascontiguousarray(offsets)}
 
-    def decode_float(self, z: Any, delta: Any = None, size: int | None = None) -> Array:
+    def decode_float(self, z: Any, delta: Any = None, size: int | None = None, quick: bool = False) -> Array:
         """As `decode`, but float32 (N, c, size, size) in [-1, 1], not clamped."""
         feed = self._feed(z, delta)
         last = "image" if size in (None, self.image_size) else f"rgb.{self._level(size)}"
-        sessions, count = self._get("_decoder"), len(feed["z"])
+        light = quick and self.light and last == "image"
+        sessions, count = [self._get("_light")] if light else self._get("_decoder"), len(feed["z"])
         images = []
         for start in range(0, count, CHUNK):
             values = {key: value[start : start + CHUNK] for key, value in feed.items()}
@@ -514,15 +527,25 @@ class Bundle:
             images.append(values[last])
         return images[0] if len(images) == 1 else np.concatenate(images)
 
-    def decode(self, z: Any, delta: Any = None, size: int | None = None) -> Array:
+    def decode(self, z: Any, delta: Any = None, size: int | None = None, quick: bool = False) -> Array:
         """Codes (d,), (N, d) or (N, L, d), style offsets (N, L, S) -> pictures uint8 (N, size, size, c).
 
-        size: one of `preview_sizes` stops there, which is faster; None is the full size. Raises BundleError.
+        size: one of `preview_sizes` stops there, which is faster; None is the full size. quick: at full size, by the
+        light decoder where the bundle has one. Raises BundleError.
         """
-        image = self.decode_float(z, delta, size)
+        image = self.decode_float(z, delta, size, quick)
         image *= 127.5
         image += 128.0  # 127.5, and a half to round
         return np.ascontiguousarray(np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(0, 2, 3, 1))
+
+    def decode_small(self, z: Any, side: int) -> Array:
+        """Codes, as for `decode`, -> uint8 (N, h, h, c) of at least `side` pixels, by the quickest way: for tiles.
+
+        The light decoder where there is one: what the full one has drawn at a lower level is blurred.
+        """
+        if self.light:
+            return self.decode(z, quick=True)
+        return self.decode(z, size=min((size for size in self.preview_sizes if size >= side), default=None))
 
     def encode(self, images: Array) -> tuple[Array, Array]:
         """Pictures, uint8 (N, s, s, c) or float (N, c, s, s) in [-1, 1] -> mu, logvar (N, d) float32."""
@@ -548,17 +571,18 @@ class Bundle:
     def split(self, size: int) -> tuple[bytes, bytes]:
         """The decoder cut in two at a preview size, as ONNX files, made anew at each call.
 
-        head: z, delta -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image. Raises BundleError.
+        head: z, delta -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image, and z where a linear path goes on in the tail.
+        Raises BundleError.
         """
         import onnx
 
         border = self._border(size)
         model = onnx.load_model_from_string((self.path / "decoder.onnx").read_bytes())
-        head = _part(model, list(model.graph.input), border)
+        head = _part(model, list(model.graph.input), [value for value in border if value.name != "z"])
         return head, _part(model, border, list(model.graph.output))
 
     def _border(self, size: int) -> list[Any]:
-        """What crosses a cut of the decoder at a preview size: rgb.l, x.l and w, as ONNX value infos."""
+        """What crosses a cut of the decoder at a preview size: rgb.l, x.l, w and, if need be, z, as value infos."""
         import onnx
 
         level = self._level(size)
@@ -567,6 +591,8 @@ class Bundle:
             f"x.{level}": ["N", self.model.width_at(size), size, size],
             "w": ["N", self.levels, self.style_size],
         }
+        if size < self.model.linear_size:
+            shapes["z"] = ["N", self.levels, self.latent_size]
         return [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in shapes.items()]
 
 

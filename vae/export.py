@@ -382,11 +382,11 @@ def export_model(
             "created": datetime.date.today().isoformat(), "licence": about.licence, "model": model.to_dict(),
             "recipe": dict(about.recipe), "metrics": {}, "eyes": [list(p) for p in about.eyes] if about.eyes else None,
         }  # fmt: skip
-        _seal(folder, config)
+        seal(folder, config)
         say("measuring on the test pictures")
         config["metrics"] = evaluate(open_bundle(folder), test)
         (folder / "card.md").write_text(card(out.name, config, about, len(mu), stats, found), encoding="utf-8")
-        _seal(folder, config)
+        seal(folder, config)
         open_bundle(folder)
         os.chmod(folder, 0o755)
         if out.exists():
@@ -411,7 +411,7 @@ def _measured(*sets: "ImageSet") -> tuple[tuple[Array, Array], ...]:
     return tuple(found)
 
 
-def _seal(folder: Path, config: dict[str, Any]) -> None:
+def seal(folder: Path, config: dict[str, Any]) -> None:
     """Write config.json with the hashes of all other files."""
     names = sorted(p.name for p in folder.iterdir() if p.name != "config.json")
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}

@@ -167,7 +167,8 @@ async def decode(request: Request) -> Response:
     if form == "png" and len(z) != 1:
         raise Refusal(f"format=png answers one image, and the body holds {len(z)} codes; send one")
     turn = slots("decode", DECODES_AT_ONCE)
-    images = to_rgb(await anyio.to_thread.run_sync(bundle.decode, z, delta, size, limiter=turn))
+    quick = query.get("quick") == "1"
+    images = to_rgb(await anyio.to_thread.run_sync(bundle.decode, z, delta, size, quick, limiter=turn))
     if form == "png":
         return Response(await in_thread(media.png, images[0]), media_type="image/png")
     shape = ",".join(map(str, images.shape))
@@ -271,10 +272,9 @@ def traversal_sprite(bundle: Bundle, basis_name: str) -> Path:
 
     def draw() -> list[bytes]:
         codes = latent.traversal_codes(bundle, every[basis_name])  # (k, 2, d)
-        size = min((s for s in bundle.preview_sizes if s >= TILE), default=None)
         tiles = []
         for part in np.array_split(codes, max(1, len(codes) // 8)):
-            images = to_rgb(bundle.decode(part.reshape(-1, bundle.latent_size), size=size))
+            images = to_rgb(bundle.decode_small(part.reshape(-1, bundle.latent_size), TILE))
             tiles += [media.resize(image, TILE) for image in images]
         return [media.webp_still(media.sheet(tiles, columns=2), quality=82)]
 
@@ -284,9 +284,9 @@ def traversal_sprite(bundle: Bundle, basis_name: str) -> Path:
 
 
 def decoder_file(bundle: Bundle, part: str) -> Path:
-    """The decoder as an ONNX file: "full", or "head-64", "tail-64": its two halves at a preview size."""
-    if part == "full":
-        return bundle.path / "decoder.onnx"
+    """The decoder as an ONNX file: "full", "light", or "head-64", "tail-64": its two halves at a preview size."""
+    if part == "full" or (part == "light" and bundle.light):
+        return bundle.path / ("decoder.onnx" if part == "full" else "light.onnx")
     half, _, size = part.partition("-")
     if half not in ("head", "tail") or size not in map(str, bundle.preview_sizes):
         raise Refusal(f"{bundle.name} has no decoder part {part[:40]!r}", 404)

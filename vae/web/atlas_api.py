@@ -247,8 +247,7 @@ _tiles_lock = threading.Lock()
 
 def decode_tiles(bundle: Bundle, z: np.ndarray, size: int = TILE) -> list[np.ndarray]:
     """Codes (k, d) -> tiles (size, size, 3), decoded no finer than they are shown."""
-    level = min((s for s in bundle.preview_sizes if s >= size), default=None)
-    return [media.resize(image, size) for image in bundle.decode(bundle.check_z(z), size=level)]
+    return [media.resize(image, size) for image in bundle.decode_small(bundle.check_z(z), size)]
 
 
 def code_tiles(bundle: Bundle, ids: np.ndarray) -> list[np.ndarray]:

@@ -65,7 +65,8 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "latent_size": bundle.latent_size,
         "levels": bundle.levels,
         "style_size": bundle.style_size,
-        "preview": max(bundle.preview_sizes, default=None),
+        "preview": None if bundle.light else max(bundle.preview_sizes, default=None),
+        "light": bundle.light,
         "face": bundle.eyes is not None,
     }
 

@@ -1,7 +1,9 @@
 /* Decodes codes and draws them: in the browser (ONNX Runtime Web in a worker) or on the server (POST /api/decode),
    whichever is measured faster on this visitor's machine.
 
-   model: {name, digest, image_size, channels, latent_size, levels, style_size, preview}   (preview: pixels or null)
+   model: {name, digest, image_size, channels, latent_size, levels, style_size, preview, light}
+          (preview: pixels of the level to stop at while the hand moves, or null; light: whether a light decoder draws
+          then instead, at full size)
    acquire(model) -> Engine   shared by all surfaces of a page and kept warm over page switches; engine.release() when done
      .surface(canvas, {ondraw}) -> Surface
      .decode(state, {preview}) -> Promise<{pixels, size, ms, engine}>   one picture, not drawn
@@ -12,8 +14,8 @@
      .show(state, {preview})   latest wins: older requests are dropped. One decode is in flight in the browser, two to
                                four on the server, so that it works while the answer travels.
                                state: {z: Float32Array (d)} or {levels: Float32Array (L d)}, and {delta: Float32Array | null}
-                               preview: the hand moves; a smaller level is drawn where the full one is too slow,
-                               and the full size follows as soon as the hand rests
+                               preview: the hand moves; the light decoder, or a smaller level, draws where the full one is too slow,
+                               and the full one follows as soon as the hand rests
      .frames .fps .close()
    The canvas carries data-engine, data-frame (drawn frames), data-ms, and data-settled ("true" once it shows the last
    state that was asked for, at full size). */
@@ -115,9 +117,13 @@ class Engine {
     return this.#previews(engine) && preview.length ? median(preview) : median(full);
   }
 
+  get #hasPreview() {
+    return Boolean(this.model.preview || this.model.light);
+  }
+
   #previews(engine) {
     const { full } = this.#times[engine];
-    return Boolean(this.model.preview) && full.length > 0 && median(full) > SMOOTH_MS;
+    return this.#hasPreview && full.length > 0 && median(full) > SMOOTH_MS;
   }
 
   choose(choice) {
@@ -161,9 +167,10 @@ class Engine {
     if (typeof WebAssembly === "undefined") throw new Error("This browser has no WebAssembly, so the server draws.");
     const runtime = await fetch("/ort/ort.wasm.bundle.min.mjs", { method: "HEAD" }).catch(() => null);
     if (!runtime?.ok) throw new Error("The browser engine is not installed here, so the server draws.");
-    const { name, digest, preview, levels, style_size: size, latent_size: latent } = this.model;
+    const { name, digest, preview, light, levels, style_size: size, latent_size: latent } = this.model;
     const url = (part) => `/api/onnx/${encodeURIComponent(name)}/${digest}/${part}.onnx`;
     const parts = preview ? { head: url(`head-${preview}`), tail: url(`tail-${preview}`) } : { full: url("full") };
+    if (light) parts.light = url("light");
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.#worker = worker;
     const ready = await new Promise((resolve, reject) => {
@@ -199,11 +206,11 @@ class Engine {
     const state = surface?.state ?? { z: new Float32Array(this.model.latent_size), delta: null };
     const plan = [["browser", false], ["browser", true], ["browser", false], ["browser", true]]; // the first ones warm up
     for (let i = 0; i < 4; i++) plan.push(["browser", false], ["server", false]);
-    if (this.model.preview) for (let i = 0; i < 4; i++) plan.push(["browser", true]);
+    if (this.#hasPreview) for (let i = 0; i < 4; i++) plan.push(["browser", true]);
     let step = 0;
     for (const [engine, preview] of plan) {
       while (performance.now() - this.#busyAt < 300) await pause(60);
-      const wanted = preview && Boolean(this.model.preview);
+      const wanted = preview && this.#hasPreview;
       const { ms } = await this.#inLane(() => this.#run(engine, state, wanted));
       if (step++ >= 4) this.#note(engine, wanted, ms);
     }
@@ -252,7 +259,8 @@ class Engine {
 
   async #onServer({ z, levels, delta }, preview) {
     const query = new URLSearchParams({ model: this.model.name });
-    if (preview) query.set("size", this.model.preview);
+    if (preview && this.model.light) query.set("quick", "1");
+    else if (preview) query.set("size", this.model.preview);
     if (levels) query.set("layout", "levels");
     if (delta) query.set("offsets", "1");
     const code = levels ?? z;

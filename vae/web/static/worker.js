@@ -1,14 +1,16 @@
 /* Decodes in a thread of its own with ONNX Runtime Web.
 
-   Messages in:  {type: "load", parts: {full} | {head, tail}, gpu, threads}
+   Messages in:  {type: "load", parts: {full} | {head, tail} | {full, light}, gpu, threads}
                  {type: "decode", id, z, style, delta?, whole}   style: {levels, size, latent} of the decoder, levels 0 if flat;
-                 delta stays as it was where the message leaves it out.
+                 delta stays as it was where the message leaves it out. whole: by the full decoder, else by the light
+                 one or by the head alone.
    Messages out: {type: "ready", provider, threads} | {type: "failed", reason}
                  {type: "image", id, pixels, size, ms} | {type: "error", id, reason} */
 
 let ort;
 let head; // z (and delta) -> features and small picture, or -> image where there is no tail
 let tail;
+let light;
 let delta = null;
 
 async function open(url, provider) {
@@ -34,6 +36,7 @@ async function load({ parts, gpu, threads }) {
   ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
   head = await open(parts.head ?? parts.full, provider);
   tail = parts.tail ? await open(parts.tail, provider) : null;
+  light = parts.light ? await open(parts.light, provider) : null;
   return { provider, threads: ort.env.wasm.numThreads };
 }
 
@@ -70,11 +73,12 @@ function inputs(z, style) {
 
 async function decode({ z, style, whole }) {
   const start = performance.now();
-  let found = await head.run(inputs(z, style));
+  const given = inputs(z, style);
+  let found = await (whole || !light ? head : light).run(given);
   let image = found.image;
   if (tail) {
     if (whole) {
-      found = await tail.run(Object.fromEntries(tail.inputNames.map((name) => [name, found[name]])));
+      found = await tail.run(Object.fromEntries(tail.inputNames.map((name) => [name, found[name] ?? given[name]])));
       image = found.image;
     } else {
       image = found[head.outputNames.find((name) => name.startsWith("rgb."))];
