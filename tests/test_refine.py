@@ -21,6 +21,7 @@ from vae import refine, refine_worker
 from vae.config import ModelConfig
 from vae.graph import style_decoder, style_encoder
 from vae.model import Autoencoder, StyleDecoder
+from vae.objective import psnr
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ModelConfig(architecture="style", image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16)
@@ -119,7 +120,7 @@ def test_a_linear_path_is_refined_around():
     assert len(reports) == 4
     for _, decibels, delta in reports:
         with torch.no_grad():
-            assert torch.allclose(decibels, refine_worker.psnr(x, fitter.decoder(z, delta)), atol=0.01)
+            assert torch.allclose(decibels, psnr(x, fitter.decoder(z, delta)), atol=0.01)
 
 
 def test_the_face_weighs_more_than_its_background():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae import faces, latent, media
+from vae.evaluate import psnr
 from vae.refine import STEPS
 
 if TYPE_CHECKING:
@@ -488,19 +489,13 @@ class Likeness:
         return self.distance is not None and self.distance < faces.SAME_PERSON
 
 
-def psnr(a: Array, b: Array) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB; infinite where they are equal."""
-    error = np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
-
-
 def likeness(bundle: Bundle, source: Source, picture: Array | None = None) -> Likeness:
     """Of a source and the model's picture of it (by default its reconstruction), which lies on the eye template."""
     picture = reconstruct(bundle, [source])[0] if picture is None else picture
     distance = None
     if bundle.eyes is not None and bundle.channels == 3:
         distance = faces.same_person(descriptor(bundle, source), faces.describe(picture, bundle.eyes))
-    return Likeness(psnr(source.crop, picture), distance)
+    return Likeness(float(psnr(source.crop[None], picture[None])[0]), distance)
 
 
 def descriptor(bundle: Bundle, source: Source) -> Array:

@@ -124,12 +124,6 @@ def pyramid(x: Tensor) -> list[Tensor]:
     return sizes
 
 
-def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """(N,) dB between images in [-1, 1]; y is clamped first."""
-    error = ((x - y.clamp(-1, 1)) / 2).square().mean((1, 2, 3))
-    return -10 * error.clamp_min(1e-10).log10()
-
-
 def face_weights(size: int, eyes: Any) -> Tensor:
     """Weights (1, 1, s, s) of mean 1 for the loss, larger on the face below and around the eyes of the template.
 
@@ -171,6 +165,8 @@ class Fitter:
         number with two Nones.
         """
         import torch
+
+        from vae.objective import psnr
 
         with torch.no_grad():
             w = self.decoder.styles(z)  # (N, L, S)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from vae import faces, latent, media
+from vae import evaluate, faces, latent, media
 from vae.bundle import Bundle, BundleError, Registry
 
 DEFAULT_MODEL = "faces-128"
@@ -180,9 +180,8 @@ def link(bundle: Bundle, z: np.ndarray) -> dict[str, str]:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in decibels."""
-    error = np.square(a.astype(np.float32) - b).mean()
-    return float(10 * np.log10(255**2 / max(float(error), 1e-6)))
+    """Peak signal-to-noise ratio of two uint8 pictures (h, w, c) in decibels."""
+    return float(evaluate.psnr(a[None], b[None])[0])
 
 
 def see(bundle: Bundle, image: np.ndarray, eyes: faces.Eyes | None) -> np.ndarray:
