@@ -11,8 +11,8 @@
      .info -> {choice, active, ms: {browser, server}, browser: "off" | "loading" | "ready" | "failed", provider, threads}
      .listen(f) -> stop        f(info) after every change; f is also given notices: f(info, sentence)
    Surface
-     .show(state, {preview})   latest wins: older requests are dropped. One decode is in flight in the browser, two to
-                               four on the server, so that it works while the answer travels.
+     .show(state, {preview})   latest wins: older requests are dropped. Two decodes are in flight in the browser, two to
+                               four on the server, so that the engine works while an answer travels.
                                state: {z: Float32Array (d)} or {levels: Float32Array (L d)}, and {delta: Float32Array | null}
                                preview: the hand moves; the light decoder, or a smaller level, draws where the full one is too slow,
                                and the full one follows as soon as the hand rests
@@ -54,7 +54,6 @@ class Engine {
   users = 0;
   #surfaces = new Set();
   #listeners = new Set();
-  #lane = Promise.resolve(); // decodes in the browser pass one at a time
   #pumping = false;
   #wake = () => {};
   #trips = []; // milliseconds of the last answers of the server, from the question on
@@ -211,7 +210,7 @@ class Engine {
     for (const [engine, preview] of plan) {
       while (performance.now() - this.#busyAt < 300) await pause(60);
       const wanted = preview && this.#hasPreview;
-      const { ms } = await this.#inLane(() => this.#run(engine, state, wanted));
+      const { ms } = await this.#run(engine, state, wanted);
       if (step++ >= 4) this.#note(engine, wanted, ms);
     }
     this.browser = "ready";
@@ -224,12 +223,6 @@ class Engine {
     const times = this.#times[engine][preview ? "preview" : "full"];
     times.push(ms);
     if (times.length > SAMPLES) times.shift();
-  }
-
-  #inLane(work) {
-    const turn = this.#lane.then(work);
-    this.#lane = turn.catch(() => {});
-    return turn;
   }
 
   async #run(engine, state, preview) {
@@ -287,22 +280,19 @@ class Engine {
   async decode(state, { preview = false } = {}) {
     const engine = this.active;
     const small = preview && this.#previews(engine);
-    const run = () => this.#run(engine, state, small);
     const asked = performance.now();
-    const image = await (engine === "browser" ? this.#inLane(run) : run());
+    const image = await this.#run(engine, state, small);
     // With several in flight, what counts is how fast they follow each other.
     const now = performance.now();
-    this.#note(engine, small, now - Math.max(asked, engine === "server" ? this.#doneAt : 0));
-    if (engine === "server") {
-      this.#doneAt = now;
-      this.#trips = [...this.#trips, image.ms].slice(-SAMPLES);
-    }
+    this.#note(engine, small, now - Math.max(asked, this.#doneAt));
+    this.#doneAt = now;
+    if (engine === "server") this.#trips = [...this.#trips, image.ms].slice(-SAMPLES);
     return { ...image, preview: small };
   }
 
-  /* Decodes in flight at once: enough to keep the server at work over the quickest of the last round trips. */
+  /* Decodes in flight at once: enough to keep the engine at work while an answer is drawn and the next question asked. */
   get #depth() {
-    if (this.active !== "server") return 1;
+    if (this.active !== "server") return 2;
     return Math.max(2, Math.min(4, Math.ceil(Math.min(...this.#trips, 1000) / DEEPER_MS)));
   }
 

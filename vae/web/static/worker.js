@@ -87,7 +87,7 @@ async function decode({ z, style, whole }) {
   return { ...toPixels(image), ms: performance.now() - start };
 }
 
-self.onmessage = async ({ data }) => {
+async function answer(data) {
   if (data.type === "load") {
     try {
       self.postMessage({ type: "ready", ...(await load(data)) });
@@ -103,4 +103,7 @@ self.onmessage = async ({ data }) => {
   } catch (error) {
     self.postMessage({ type: "error", id: data.id, reason: String(error?.message ?? error) });
   }
-};
+}
+
+let turn = Promise.resolve(); // a session runs one decode at a time
+self.onmessage = ({ data }) => (turn = turn.then(() => answer(data)));
