@@ -84,6 +84,18 @@ def test_decode_previews_at_a_lower_level(app_url, faces):
     assert np.corrcoef(small.ravel(), full.ravel())[0, 1] > 0.95  # the same face, less fine
 
 
+def test_decode_by_the_light_decoder(app_url, faces):
+    z = latent.sample(faces, 3, 0.7, 2).astype("<f4")
+    _, headers, body = call(app_url, "POST", "/api/decode?model=faces-128&quick=1", z.tobytes())
+    assert headers["x-image-shape"] == "2,128,128,3"
+    images = np.frombuffer(body, np.uint8).reshape(2, 128, 128, 3).astype(int)
+    assert np.abs(images - faces.decode(z, quick=True)).max() <= 1 and np.abs(images - faces.decode(z)).max() > 8
+    # A model without one answers with its only decoder.
+    digit = floats(1, 2)
+    one, other = (call(app_url, "POST", f"/api/decode?model=digits-2d{q}", digit.tobytes())[2] for q in ("", "&quick=1"))
+    assert one == other
+
+
 def test_decode_mixes_levels_and_takes_offsets(app_url, faces):
     a, b = floats(2, 128)
     levels = np.stack([a, a, b, b, b, b])
@@ -209,11 +221,13 @@ def test_traversals_are_one_tile_per_end(app_url):
 
 
 def test_onnx_parts_are_the_bundle_s_own(app_url, faces):
-    for part in ("full", "head-64", "tail-64"):
+    for part in ("full", "light", "head-64", "tail-64"):
         status, headers, body = call(app_url, "GET", f"/api/onnx/faces-128/{faces.digest}/{part}.onnx")
         assert status == 200 and len(body) > 10_000 and "immutable" in headers["cache-control"]
     refusal(app_url, "GET", "/api/onnx/faces-128/000000000000/full.onnx")
     refusal(app_url, "GET", f"/api/onnx/faces-128/{faces.digest}/head-7.onnx")
+    digits = open_bundle(faces.path.parent / "digits-2d")
+    refusal(app_url, "GET", f"/api/onnx/digits-2d/{digits.digest}/light.onnx")
     # Streamlit's own guard may answer this one first, in words of its own.
     assert 400 <= call(app_url, "GET", f"/api/onnx/..%2Ffaces-128/{faces.digest}/full.onnx")[0] < 500
 

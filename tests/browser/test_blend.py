@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 from skimage import data as pictures
 
+from vae import blend
 from vae.bundle import default_registry
 from vae.evaluate import psnr
 

@@ -17,6 +17,7 @@ from skimage import data as pictures
 
 from vae import latent
 from vae.bundle import Bundle, Registry
+from vae.web import live
 
 ROOT = Path(__file__).resolve().parents[2]
 CANVAS = '[data-testid="live-canvas"]'
@@ -103,6 +104,28 @@ def test_the_picture_follows_the_hand(page: Page, app_url: str, bundle: Bundle, 
     basis = latent.bases(bundle)[name]
     assert basis.values(code(page, bundle), bundle.stats.mean)[basis.index(row)] == pytest.approx(2.4, abs=0.15)
     assert int(page.get_by_test_id("live-fps").inner_text()) > 0
+
+
+QUICK = """async ({ model, z }) => {
+    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+    const { acquire } = await import(loaded.find((name) => name.includes("/engine.js")));
+    const engine = acquire(model); // the page's own: there is one for a model
+    for (const state of [{ preview: false }, { preview: true }]) await engine.decode({ z: Float32Array.from(z) }, state);
+    const { pixels, preview, engine: drawn } = await engine.decode({ z: Float32Array.from(z) }, { preview: true });
+    return { pixels: Array.from(pixels), preview, drawn };
+}"""
+
+
+def test_the_light_decoder_draws_in_the_browser(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    choose_engine(page, "Browser")
+    settled(page)
+    z = latent.sample(bundle, 7, 0.7)[0]
+    found = page.evaluate(QUICK, {"model": live.describe(bundle), "z": z.tolist()})
+    assert found["drawn"] == "browser" and found["preview"]
+    pixels = np.array(found["pixels"]).reshape(128, 128, 4)[:, :, :3]
+    assert np.abs(pixels - bundle.decode(z, quick=True)[0]).max() <= 2
+    assert np.abs(pixels - bundle.decode(z)[0]).max() > 8
 
 
 def test_a_shared_link_gives_the_same_pixels(page: Page, app_url: str) -> None:
