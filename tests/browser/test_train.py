@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import time
 import zipfile
 from pathlib import Path
@@ -96,6 +98,39 @@ def test_a_zip_becomes_a_model_under_the_hand(page: Page, start_app, tmp_path: P
             time.sleep(0.03)
         page.mouse.up()
         page.wait_for_function("([c, f]) => Number(c.dataset.frame) > f", arg=[canvas.element_handle(), frame])
+
+
+def test_a_job_outlives_the_app_and_comes_back_from_a_kill(page: Page, start_app, tmp_path: Path):
+    page.set_default_timeout(SECONDS)
+    shown = re.compile(r"Step [\d,]+ .* left")
+    with start_app(tmp_path, OMP_NUM_THREADS="1") as url:
+        page.goto(f"{url}/train")
+        minutes = page.get_by_label("Minutes", exact=True)
+        minutes.fill("10")
+        minutes.press("Enter")
+        page.get_by_role("button", name="Start training").click()
+        expect(page.get_by_test_id("stProgress")).to_contain_text(shown, timeout=SECONDS)
+    page.goto("about:blank")
+    left = settings(tmp_path)
+    deadline = time.monotonic() + 60
+    while settings(tmp_path)["step"] <= left["step"]:  # with no app and no browser
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    with start_app(tmp_path, OMP_NUM_THREADS="1") as url:
+        page.goto(f"{url}/train")
+        expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_test_id("stProgress")).to_contain_text(shown, timeout=SECONDS)
+        (run,) = tmp_path.glob("runs/2*/run")
+        while not (run / "checkpoint.safetensors").exists():
+            assert time.monotonic() < deadline + 120
+            time.sleep(0.2)
+        os.kill(settings(tmp_path)["pid"], signal.SIGKILL)
+        resume = page.get_by_role("button", name="Resume")
+        expect(resume).to_be_visible(timeout=SECONDS)
+        resume.click()
+        expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SECONDS)
+        page.get_by_role("button", name="Stop and drop").click()
+        expect(page.get_by_role("button", name="Pause")).to_have_count(0, timeout=SECONDS)
 
 
 def test_a_visitor_behind_a_proxy_is_told_and_cannot_launch(browser: Browser, app_url: str):

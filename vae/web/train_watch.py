@@ -164,8 +164,8 @@ def steer(job: Job, status: dict[str, Any]) -> None:
                 icon=":material/play_arrow:",
                 type="secondary" if job.bundle else "primary",
                 key="train_resume",
-                on_click=again,
-                args=(job,),
+                on_click=attempt,
+                args=(job.resume,),
                 help="Goes on from the last checkpoint" if job.can_resume else None,
             )
         if job.bundle and state in ("finished", "stopped"):
@@ -194,12 +194,6 @@ def pages_here() -> set[str]:
     """Names of the pages that the navigation has."""
     folder = Path(__file__).resolve().parents[2] / "pages"
     return {path.stem for path in folder.glob("*.py")}
-
-
-def again(job: Job) -> None:
-    """Start an ended job again."""
-    attempt(job.resume)
-    st.session_state.pop(f"train_seen_{job.id}", None)
 
 
 def drop(job: Job) -> None:
