@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -236,13 +237,24 @@ def test_bfloat16_is_asked_for_and_refused() -> None:
     assert not training.uses_bf16(torch.device("mps"), "bf16", style)
 
 
-def test_marks_by_time_cost_a_tenth_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Trainer.validate
-    monkeypatch.setattr(Trainer, "validate", lambda self: (time.sleep(0.2), slow(self))[1])
-    changes = {"steps": 0, "minutes": 4 / 60, "validate_every": 0, "validate_seconds": 0.01, "sheets": False}
-    start(tmp_path / "run", **changes)
-    marks = lines(tmp_path / "run", "validation")
-    assert 1 <= len(marks) <= 3 and marks[-1]["seconds"] >= 4
+def test_marks_by_time_cost_a_tenth_at_most() -> None:
+    run = object.__new__(training._Run)
+    run.trainer = SimpleNamespace(step_count=1, seconds=0.0)
+    run.config = VAE.training.replace(validate_every=0, validate_seconds=30.0)
+    run._marked_at, run._mark_seconds = 100.0, 0.5
+
+    def waits(cost: float) -> float:
+        run._mark_seconds = cost
+        return next(s for s in np.arange(0, 200, 0.5) if setattr(run.trainer, "seconds", 100 + s) or run._mark_due())
+
+    assert waits(0.5) == pytest.approx(25, abs=1) and waits(1.0) == pytest.approx(25, abs=1)  # early marks come sooner
+    assert waits(4.0) == 36 and waits(10.0) == 90
+    run._marked_at = 1000.0
+    run.trainer.seconds = 1029.5
+    assert not run._mark_due()
+    run.trainer.seconds = 1030
+    run._mark_seconds = 1.0
+    assert run._mark_due()
 
 
 # ---------------------------------------------------------------- batches
