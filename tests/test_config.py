@@ -35,6 +35,22 @@ def test_faces_recipe_is_the_published_one() -> None:
     assert (recipe.training.batch_size, recipe.training.learning_rate, recipe.training.adam_beta1) == (96, 2e-3, 0.0)
 
 
+def test_later_terms_are_off_where_nobody_asks_for_them() -> None:
+    off = {"perceptual": 0.0, "covariance": 0.0, "colour": 0.0}
+    for name, recipe in PRESETS.items():
+        found = {key: getattr(recipe.objective, key) for key in off}
+        assert (found == off and not recipe.training.augment) == (name != "faces"), name
+
+
+def test_the_recipe_of_every_term_says_that_it_is_untried() -> None:
+    recipe, published = PRESETS["faces"], PRESETS["faces-128"]
+    assert (recipe.model, recipe.data) == (published.model, published.data)
+    assert recipe.training == published.training.replace(augment=True)
+    changes = {"kl_target": 400.0, "perceptual": 2.0, "covariance": 0.1, "colour": 0.1}
+    assert recipe.objective == published.objective.replace(**changes)
+    assert "has not been trained to the end" in recipe.description
+
+
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
 def test_sharp_recipe_at_every_size(size: int) -> None:
     assert sharp_recipe(size).model.image_size == size
@@ -70,12 +86,19 @@ def test_unknown_keys_are_refused_by_name() -> None:
         (ObjectiveConfig, "beta", math.inf),
         (ObjectiveConfig, "mix_share", 0.8),
         (ObjectiveConfig, "penalty_every", 0),
+        (ObjectiveConfig, "perceptual", -1.0),
+        (ObjectiveConfig, "perceptual_side", 100),
+        (ObjectiveConfig, "perceptual_side", 0),
+        (ObjectiveConfig, "perceptual_side", 256),
+        (ObjectiveConfig, "covariance", -0.1),
+        (ObjectiveConfig, "colour", 1.5),
         (TrainingConfig, "batch_size", 0),
         (TrainingConfig, "learning_rate", 0),
         (TrainingConfig, "device", "cuda:x"),
         (TrainingConfig, "device", "tpu"),
         (TrainingConfig, "steps", -1),
         (TrainingConfig, "part", "decoder"),
+        (TrainingConfig, "augment", 1),
     ],
 )
 def test_bad_values_are_refused_with_key_and_value(kind: type[Config], key: str, value: object) -> None:

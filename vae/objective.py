@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from vae.config import ModelConfig, ObjectiveConfig
 from vae.model import Autoencoder, DownBlock, EqualConv, EqualLinear, Posterior, act
+from vae.perceptual import Perceptual
 
 # The discriminator's channels by resolution in pixels: wider than the encoder's.
 CRITIC_CHANNELS = {4: 512, 8: 512, 16: 288, 32: 160, 64: 96, 128: 48, 256: 24}
@@ -49,6 +51,35 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     cosine = F.cosine_similarity(a, b, dim=1, eps=1e-6)[:, None].clamp(-0.999, 0.999)
     omega = cosine.acos()
     return (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
+
+
+def covariance_penalty(q: Posterior) -> Tensor:
+    """How far the aggregate posterior of a batch, mu and logvar (N, d), is from N(0, I) in two moments, 0-dim.
+
+    |C - I|^2 / d + |mean(mu)|^2 / d with C = cov(mu) + diag(mean(sigma^2)), the covariance of the mixture of the N
+    posteriors (DIP-VAE-II, Kumar et al. 2018, arXiv 1711.00848; the mean is held as well). Defined for batches
+    smaller than d too, but even codes drawn from N(0, I) leave about d / N. Under torchrun N is a process's own share
+    of the batch, and the penalties of all shares are averaged.
+    """
+    n, d = q.mu.shape
+    mean = q.mu.mean(0)
+    centred = q.mu - mean
+    c = centred.T @ centred / n + q.logvar.exp().mean(0).diag()  # (d, d)
+    return ((c - torch.eye(d, device=c.device)).square().sum() + mean.square().sum()) / d
+
+
+def recolour(x: Tensor, u: Tensor, strength: float) -> Tensor:
+    """Images x (N, c, s, s) with another brightness and contrast, a half of them mirrored; differentiable.
+
+    u (N, 3): uniform in [0, 1), for brightness, contrast and mirror. strength 0..1: the brightness moves by up to
+    this share of half the range of colours, the contrast by this share of itself (DiffAugment, Zhao et al. 2020,
+    arXiv 2006.10738).
+    """
+    brightness, contrast, mirror = u[:, :, None, None, None].unbind(1)  # (N, 1, 1, 1)
+    x = x + strength * (2 * brightness - 1)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * (1 + strength * (2 * contrast - 1))
+    return torch.where(mirror < 0.5, x.flip(3), x)
 
 
 class Beta(nn.Module):
@@ -94,7 +125,7 @@ class Draws:
     """The random numbers of a step, drawn outside so that a run can be repeated.  All float32 but cut.
 
     eps (N, d): the posterior's noise. a, b (N, d): prior draws. t (N, 1), kind (N, 1): uniform in
-    [0, 1). cut (N, 1): the level from which a style mix takes b.
+    [0, 1). cut (N, 1): the level from which a style mix takes b. colour (N, 3): uniform in [0, 1), see recolour.
     """
 
     eps: Tensor
@@ -103,6 +134,7 @@ class Draws:
     t: Tensor | None = None
     kind: Tensor | None = None
     cut: Tensor | None = None
+    colour: Tensor | None = None
 
 
 @dataclass
@@ -154,7 +186,10 @@ def _deviation(x: Tensor, group: int = 4) -> Tensor:
 
 
 class Objective(nn.Module):
-    """The losses of a configuration, with their state: beta and, where wanted, the discriminator."""
+    """The losses of a configuration, with their state: beta and, where wanted, the discriminator.
+
+    Raises PerceptualError where a perceptual loss is wanted and its network is not installed.
+    """
 
     def __init__(self, config: ObjectiveConfig, model: ModelConfig):
         super().__init__()
@@ -163,9 +198,24 @@ class Objective(nn.Module):
                 f"ObjectiveConfig.adversarial is {config.adversarial}, and a {model.architecture!r} model has no "
                 f"discriminator; use 0, or the 'style' architecture"
             )
+        if config.covariance and not model.variational:
+            raise ValueError(
+                f"ObjectiveConfig.covariance is {config.covariance}, and a plain autoencoder has no posterior; "
+                f"use 0, or a variational model"
+            )
         self.config, self.model_config = config, model
         self.beta = Beta(config)
         self.critic = Critic(model) if config.adversarial else None
+        # Never learns, so it is no submodule: neither parameters nor checkpoints are to hold it. Its own copy, because
+        # it moves to the objective's device.
+        network = Perceptual(config.perceptual_side) if config.perceptual else None
+        object.__setattr__(self, "perceptual", network)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Objective:
+        """What .to(device) and the like come down to; the perceptual network, no submodule, goes along."""
+        if self.perceptual is not None:
+            self.perceptual._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
     def sharpness(self, progress: float) -> float:
         """How far the discriminator has joined in, 0..1, at a share 0..1 of the run."""
@@ -199,12 +249,20 @@ class Objective(nn.Module):
             kl, beta = q.kl().sum(1).mean(), self.beta.value(progress)
             total = total + beta * kl
             parts |= {"kl": kl.detach(), "beta": beta}
+        if self.perceptual is not None:  # in float32: bfloat16 would round small distances away
+            perceptual = self.perceptual.distance(x, y).mean()
+            total = total + config.perceptual * perceptual
+            parts["perceptual"] = perceptual.detach()
+        if config.covariance:
+            covariance = covariance_penalty(q)
+            total = total + config.covariance * covariance
+            parts["covariance"] = covariance.detach()
         if not sharpness:
             return Terms(total, kl, parts | {"loss": total.detach()})
 
         with autocast or contextlib.nullcontext():
             made = model.decode(self.latents(z.detach(), draws)).float()
-            scores, features = self.critic(torch.cat([x, y, made]))
+            scores, features = self.critic(self._seen([x, y, made], draws.colour))
         real, rebuilt, drawn = scores.chunk(3)
         # Relativistic: an image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
         adversarial = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
@@ -213,6 +271,15 @@ class Objective(nn.Module):
         total = total + sharpness * (config.adversarial * adversarial + config.feature * feature)
         parts |= {"adversarial": adversarial.detach(), "feature": feature.detach(), "loss": total.detach()}
         return Terms(total, kl, parts, [y.detach(), made.detach()])
+
+    def _seen(self, images: list[Tensor], colour: Tensor | None) -> Tensor:
+        """What the discriminator sees of images, each (N, c, s, s), one after the other: (k N, c, s, s).
+
+        The images of a place share its colours, so that none differs from another by them.
+        """
+        if self.config.colour and colour is not None:
+            images = [recolour(x, colour, self.config.colour) for x in images]
+        return torch.cat(images)
 
     def latents(self, z: Tensor, draws: Draws) -> Tensor:
         """Codes that have to decode to real-looking images, (N, L, d).
@@ -227,14 +294,20 @@ class Objective(nn.Module):
         return torch.where(kind < first, between, torch.where(kind < first + self.config.mix_share, mixed, prior))
 
     def discriminator(
-        self, x: Tensor, fakes: list[Tensor], penalise: bool, autocast: contextlib.AbstractContextManager | None = None
+        self,
+        x: Tensor,
+        fakes: list[Tensor],
+        penalise: bool,
+        autocast: contextlib.AbstractContextManager | None = None,
+        colour: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss on real images x and fakes -> loss (0-dim) and its parts.
 
+        colour: that of the step's Draws; without it nothing is recoloured.
         penalise adds R1 + R2: gamma / 2 * the squared gradient of the score by the image, for real
         ones and for fakes (Mescheder et al. 2018, arXiv 1801.04406).
         """
-        images = torch.cat([x, *fakes])
+        images = self._seen([x, *fakes], colour)
         if not penalise:
             with autocast or contextlib.nullcontext():
                 scores, _ = self.critic(images)

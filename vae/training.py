@@ -37,11 +37,13 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vae.config import PRESETS, ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import ImageSet, open_split
 from vae.model import Autoencoder, native_bf16, start_linear
 from vae.objective import Draws, Objective, psnr, reconstruction_loss
+from vae.perceptual import PerceptualError
 
 FORMAT = 1
 CHECKPOINT = "checkpoint.safetensors"
@@ -303,17 +305,23 @@ class _World:
 
 @dataclass
 class Batch:
-    """This process's share of a step: images uint8 (n, s, s, c), flip bool (n,) or None, and its random numbers."""
+    """This process's share of a step: images uint8 (n, s, s, c), flip bool (n,) or None, and its random numbers.
+
+    augment: what `augmented` takes, or None.
+    """
 
     images: Tensor
     flip: Tensor | None
     draws: Draws
+    augment: Tensor | None = None
 
     def to(self, device: torch.device) -> tuple[Tensor, Draws]:
         """Images as float32 (n, c, s, s) in [-1, 1], and the draws, on a device."""
         x = to_pixels(self.images.to(device, non_blocking=True))
         if self.flip is not None:
             x = torch.where(self.flip.to(device, non_blocking=True)[:, None, None, None], x.flip(3), x)
+        if self.augment is not None:
+            x = augmented(x, self.augment.to(device, non_blocking=True))
         draws = {k: v if v is None else v.to(device, non_blocking=True) for k, v in vars(self.draws).items()}
         return x, Draws(**draws)
 
@@ -321,6 +329,31 @@ class Batch:
 def to_pixels(images: Tensor) -> Tensor:
     """uint8 (N, s, s, c) -> float32 (N, c, s, s) in [-1, 1]."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+# Numbers that `augmented` takes of an image, beside one a channel: 2 shifts, the scale, whether framed, and 4 edges.
+AUGMENT_PLACES = 8
+
+
+def augmented(x: Tensor, u: Tensor) -> Tensor:
+    """Images (n, c, s, s) in [-1, 1], shifted by up to 1/16 of the side, scaled by 0.9 to 1.1, a tenth of them framed.
+
+    u (n, 8 + c): uniform in [0, 1). What comes in from outside is the image's own reflection. A frame is of one colour
+    and covers 0 to 1/5 of the side on each of the four edges.
+    """
+    shift, scale, framed, edges, colour = u.split([2, 1, 1, 4, x.shape[1]], 1)
+    scale, shift = 0.9 + 0.2 * scale, (2 * shift - 1) / 8  # grids are 2 wide
+    # Places of the input by those of the output: p / scale - shift / scale.
+    theta = torch.cat([(torch.eye(2, device=x.device) / scale[:, :, None]), -(shift / scale)[:, :, None]], 2)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    # Linear interpolation would blur what the model is to draw sharply, but is all that every MPS has.
+    mode = "bilinear" if x.device.type == "mps" else "bicubic"
+    x = F.grid_sample(x, grid, mode, padding_mode="reflection", align_corners=False).clamp(-1, 1)
+    places = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
+    left, top, right, bottom = (edges / 5)[:, :, None].unbind(1)  # (n, 1)
+    columns, rows = (places < left) | (places >= 1 - right), (places < top) | (places >= 1 - bottom)  # (n, s)
+    covered = (framed < 0.1)[:, :, None, None] & (columns[:, None, None] | rows[:, None, :, None])
+    return torch.where(covered, (2 * colour - 1)[:, :, None, None], x)
 
 
 def to_images(pixels: Tensor) -> np.ndarray:
@@ -343,6 +376,7 @@ class Batches:
         world: int = 1,
         sharp: bool = False,
         pin: bool = False,
+        colour: bool = False,
     ):
         self.data, self.model, self.seed, self.flip, self.sharp, self.pin = (
             data,
@@ -352,6 +386,7 @@ class Batches:
             sharp,
             pin,
         )
+        self.augment, self.colour = training.augment, colour
         self.size = training.batch_size
         self.share = slice(rank * self.size // world, (rank + 1) * self.size // world)
         self._order: dict[int, np.ndarray] = {}
@@ -374,8 +409,8 @@ class Batches:
         def normal() -> Tensor:
             return self._ready(rng.standard_normal((n, d), np.float32)[mine])
 
-        def uniform() -> Tensor:
-            return self._ready(rng.random((n, 1), np.float32)[mine])
+        def uniform(count: int = 1) -> Tensor:
+            return self._ready(rng.random((n, count), np.float32)[mine])
 
         # Drawn for the whole batch and then cut: how many processes there are makes no difference.
         draws = Draws(normal())
@@ -383,7 +418,10 @@ class Batches:
             cut = self._ready(rng.integers(1, levels, (n, 1))[mine])
             draws = Draws(draws.eps, normal(), normal(), uniform(), uniform(), cut)
         flip = self._ready(rng.random(n)[mine] < 0.5) if self.flip else None
-        return Batch(self._ready(self.data.images(self.indices(step)[mine])), flip, draws)
+        # Later terms draw after earlier ones: without them a run keeps its random numbers.
+        augment = uniform(AUGMENT_PLACES + self.model.channels) if self.augment else None
+        draws.colour = uniform(3) if self.colour else None
+        return Batch(self._ready(self.data.images(self.indices(step)[mine])), flip, draws, augment)
 
     def _ready(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
@@ -465,7 +503,7 @@ class Trainer:
             self.model = Autoencoder(recipe.model)
             try:
                 self.objective = Objective(recipe.objective, recipe.model)
-            except ValueError as error:
+            except (ValueError, PerceptualError) as error:
                 raise TrainingError(str(error)) from None
         if recipe.model.linear and not self.config.start_from:
             self._start_linear()
@@ -492,6 +530,7 @@ class Trainer:
             self.world.size,
             critic is not None,
             self.device.type == "cuda",
+            critic is not None and recipe.objective.colour > 0,
         )
         bf16 = uses_bf16(self.device, self.config.precision, recipe.model)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
@@ -553,7 +592,7 @@ class Trainer:
         if terms.fakes:
             critic.requires_grad_(True)
             penalise = self.step_count % self.recipe.objective.penalty_every == 0 and self.recipe.objective.penalty > 0
-            loss, parts = self.objective.discriminator(x, terms.fakes, penalise, self.autocast)
+            loss, parts = self.objective.discriminator(x, terms.fakes, penalise, self.autocast, draws.colour)
             self._descend(self.critic_optimiser, self.critic_parameters, loss, rate, kl)
             terms.parts.update(parts)
         self.objective.beta.update(kl)
@@ -1000,7 +1039,7 @@ def _train(folder: _Folder, world: _World, recipe: Recipe, checkpoint: Checkpoin
 
 def _check_same(old: Recipe, new: Recipe) -> None:
     """A run goes on with the model, data and objective it began with, and the settings that fix its numbers."""
-    fixed = ("batch_size", "seed", "flip", "part", "ema_images")
+    fixed = ("batch_size", "seed", "flip", "augment", "part", "ema_images")
     for part in ("model", "data", "objective", "training"):
         was, now = getattr(old, part).to_dict(), getattr(new, part).to_dict()
         for key in was:
