@@ -459,8 +459,8 @@ PRESETS: dict[str, Recipe] = {
 
 PRESETS["faces"] = dataclasses.replace(
     PRESETS["faces-128"].replace(
-        # beta * KL is to be about 1, and a batch of this size leaves about 1 of the covariance's penalty even where codes
-        # are N(0, I): a tenth of it shapes the codes' cloud with little say in how much they hold.
+        # beta * KL is to be about 1, and a batch of this size leaves about 1 of the covariance's penalty even where
+        # codes are N(0, I): a tenth of it shapes the codes' cloud with little say in how much they hold.
         objective={"kl_target": 400.0, "perceptual": 2.0, "covariance": 0.1, "colour": 0.1},
         training={"augment": True},
     ),
