@@ -44,9 +44,9 @@ def test_features_are_those_of_the_decoder() -> None:
     z = torch.randn(2, 8)
     with torch.no_grad():
         w = decoder.styles(z)
-        *_, (_, rgb) = distil.features(decoder, w)
+        *_, (_, rgb) = decoder.maps(w)
         assert torch.allclose(rgb + decoder.linear_image(z), decoder(z), atol=1e-5)
-        assert len(list(distil.features(decoder, w))) == len(distil._readers(decoder)) == 2 * decoder_levels(decoder)
+        assert len(list(decoder.maps(w))) == len(distil._readers(decoder)) == 2 * decoder_levels(decoder)
 
 
 def decoder_levels(decoder: StyleDecoder) -> int:
@@ -147,6 +147,14 @@ def test_a_damaged_light_decoder_is_refused(folder: Path, light, tmp_path: Path)
     seal(bad, config)
     with pytest.raises(BundleError, match="light.onnx has"):
         open_bundle(bad)
+
+
+def test_the_light_decoder_that_ships() -> None:
+    bundle = open_bundle(Path(__file__).resolve().parents[1] / "assets" / "models" / "faces-128")
+    found = distil.measure(bundle, 64)
+    assert found["light_psnr"] == pytest.approx(bundle.metrics["light_psnr"], abs=0.7)
+    assert found["light_ssim"] == pytest.approx(bundle.metrics["light_ssim"], abs=0.03)
+    assert f"{bundle.metrics['light_psnr']:.2f} dB" in bundle.card and bundle.metrics["light_psnr"] > 28
 
 
 def test_what_cannot_be_distilled_is_refused(tiny_bundle: Path, capsys) -> None:

@@ -281,6 +281,12 @@ def test_a_linear_path_starts_where_others_arrive() -> None:
     assert begun["kl"] == pytest.approx(LINEAR.objective.kl_target, rel=0.2)
 
 
+def test_a_resumed_run_looks_for_no_first_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "run", LINEAR, steps=2)
+    monkeypatch.setattr(training, "start_linear", lambda *_: pytest.fail("the checkpoint holds the weights"))
+    assert start(tmp_path / "run", LINEAR, resume=True, steps=3).step == 3
+
+
 def test_bfloat16_is_asked_for_and_refused() -> None:
     cpu, conv, style = torch.device("cpu"), VAE.model, SHARP.model
     assert training.uses_bf16(cpu, "bf16", conv) and not training.uses_bf16(cpu, "float32", style)

@@ -22,6 +22,11 @@ def open_model(text: str) -> Any:
     return open_bundle(text)
 
 
+def say(text: str) -> None:
+    """What a long command is at, beside its output."""
+    print(text, file=sys.stderr, flush=True)
+
+
 # ---------------------------------------------------------------- decode
 
 
@@ -145,9 +150,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
         if not 0 <= args.refine <= args.count:
             raise ValueError(f"--refine is {args.refine}; use 0 to {args.count}, the count of pictures")
 
-        def say(text: str) -> None:
-            print(text, file=sys.stderr, flush=True)
-
         figures, sheets = quality.report(bundle, data, args.count, args.refine, say=say)
         if args.sheets:
             quality.save_sheets(sheets, args.sheets)
@@ -216,9 +218,6 @@ def run_export(args: argparse.Namespace) -> int:
         "commands": [*filter(None, [args.made_by]), _command(args)],
         "notes": args.note,
     }
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
     if args.run:
         from vae.training import load_checkpoint
@@ -326,7 +325,7 @@ def add_distil(parser: argparse.ArgumentParser) -> None:
 def run_distil(args: argparse.Namespace) -> int:
     from vae.distil import run
 
-    return run(args, open_model(args.model))
+    return run(args, open_model(args.model), say)
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:

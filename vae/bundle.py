@@ -426,10 +426,10 @@ class Bundle:
             import onnx
 
             model = onnx.load_model_from_string(data)
-            borders = [self._border(size) for size in sorted(self.preview_sizes)]
-            inputs = [list(model.graph.input), *borders]
-            crossing = [[value for value in border if value.name != "z"] for border in borders]
-            outputs = [crossing[0], *(border[:2] for border in crossing[1:]), list(model.graph.output)]  # w is made once
+            sizes = sorted(self.preview_sizes)
+            borders = [self._border(size) for size in sizes]
+            inputs = [list(model.graph.input), *(self._given(size) for size in sizes)]
+            outputs = [borders[0], *(border[:2] for border in borders[1:]), list(model.graph.output)]  # w is made once
             parts = [_part(model, a, b) for a, b in zip(inputs, outputs)]
         sessions = [make_session(part, f"{self.path.name}/decoder.onnx") for part in parts]
         return_memory()
@@ -576,24 +576,24 @@ class Bundle:
         """
         import onnx
 
-        border = self._border(size)
         model = onnx.load_model_from_string((self.path / "decoder.onnx").read_bytes())
-        head = _part(model, list(model.graph.input), [value for value in border if value.name != "z"])
-        return head, _part(model, border, list(model.graph.output))
+        head = _part(model, list(model.graph.input), self._border(size))
+        return head, _part(model, self._given(size), list(model.graph.output))
 
     def _border(self, size: int) -> list[Any]:
-        """What crosses a cut of the decoder at a preview size: rgb.l, x.l, w and, if need be, z, as value infos."""
-        import onnx
-
+        """What crosses a cut of the decoder at a preview size: rgb.l, x.l and w, as ONNX value infos."""
         level = self._level(size)
         shapes = {
             f"rgb.{level}": ["N", self.channels, size, size],
             f"x.{level}": ["N", self.model.width_at(size), size, size],
             "w": ["N", self.levels, self.style_size],
         }
-        if size < self.model.linear_size:
-            shapes["z"] = ["N", self.levels, self.latent_size]
-        return [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in shapes.items()]
+        return _value_infos(shapes)
+
+    def _given(self, size: int) -> list[Any]:
+        """What the part beyond a cut takes: what crosses it and, where a linear path goes on there, z."""
+        more = {"z": ["N", self.levels, self.latent_size]} if size < self.model.linear_size else {}
+        return [*self._border(size), *_value_infos(more)]
 
 
 def return_memory() -> None:
@@ -602,6 +602,13 @@ def return_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except (OSError, AttributeError):  # another C library
         pass
+
+
+def _value_infos(shapes: dict[str, list]) -> list[Any]:
+    """float32 values of an ONNX graph, from their shapes by name."""
+    import onnx
+
+    return [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in shapes.items()]
 
 
 def _part(model: Any, inputs: list, outputs: list) -> bytes:

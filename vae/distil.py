@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +24,7 @@ from torch.nn import functional as F
 
 from vae import graph, latent
 from vae.config import Config, ModelConfig
-from vae.model import StyleDecoder, StyledConv, act, upsample
+from vae.model import StyleDecoder, StyledConv
 from vae.objective import reconstruction_loss
 from vae.training import uses_bf16
 
@@ -37,7 +35,7 @@ Array = np.ndarray
 
 EMA_IMAGES = 4000
 MEMORY, REPEATS = 512, 3  # answers of the teacher that are kept; steps for each batch of them
-TEST_SEED = 2**31
+TEST_SEED, TEST_CODES = 2**31, 512
 PREFIX = "decoder."
 HEADING = "## Light decoder"
 
@@ -119,23 +117,8 @@ def offsets(rng: np.random.Generator, w: Tensor) -> Tensor:
     return size[:, 0] * noise + 0.5 * size[:, 1] * drift
 
 
-def features(decoder: StyleDecoder, w: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """All feature maps of a decoder in order, with the picture so far where there is one; no linear path."""
-    x = act(decoder.base(w[:, 0])).unflatten(1, (-1, 4, 4))
-    yield x, None
-    x = decoder.conv_first(x, w[:, 0])
-    rgb = decoder.to_rgb[0](x, w[:, 0])
-    yield x, rgb
-    for level, block in enumerate(decoder.blocks, start=1):
-        x = block.conv_low(x, w[:, level])
-        yield x, None
-        x = block.conv_high(upsample(x), w[:, level])
-        rgb = upsample(rgb) + decoder.to_rgb[level](x, w[:, level])
-        yield x, rgb
-
-
 def _readers(decoder: StyleDecoder) -> list[list[tuple[StyledConv, int]]]:
-    """For each feature map of `features`, the layers that read it, each with the level of its style."""
+    """For each feature map of `StyleDecoder.maps`, the layers that read it, each with the level of its style."""
     blocks, rgb = list(decoder.blocks), list(decoder.to_rgb)
     found: list[list[tuple[StyledConv, int]]] = [[(decoder.conv_first, 0)]]
     for level in range(len(rgb)):
@@ -153,7 +136,7 @@ def choose_channels(teacher: StyleDecoder, student: StyleDecoder, w: Tensor) -> 
     """Which channels of each feature map to keep: those that say most to the layers that read them."""
     kept = []
     sizes = [layer.affine.weight.shape[0] for layer, _ in (readers[0] for readers in _readers(student))]
-    for (x, _), readers, size in zip(features(teacher, w), _readers(teacher), sizes):
+    for (x, _), readers, size in zip(teacher.maps(w), _readers(teacher), sizes):
         power = torch.zeros(x.shape[1])
         for layer, level in readers:
             s = layer.affine(w[:, level])
@@ -208,7 +191,7 @@ class _Memory:
         w = self.teacher.styles(torch.from_numpy(z))
         w = w + offsets(rng, w)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            answers = list(features(self.teacher, w))
+            answers = list(self.teacher.maps(w))
         skips = [rgb.to(torch.bfloat16) for _, rgb in answers[:-1] if rgb is not None]
         maps = [x[:, channels].to(torch.bfloat16) for (x, _), channels in zip(answers, self.kept)]
         self.rows += zip(w, *skips, answers[-1][1].float(), *maps)
@@ -223,7 +206,7 @@ class _Memory:
         return w, layout[:levels], layout[levels:]
 
 
-def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None] = print) -> tuple[StyleDecoder, int]:
+def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None]) -> tuple[StyleDecoder, int]:
     """Train a light decoder of a bundle with styles -> it, its weights averaged, and how many codes it saw.
 
     The loss: that of a reconstruction, of the full decoder's picture by the light one; the distance of the pictures
@@ -260,7 +243,7 @@ def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None] = pr
             memory.learn(source.draw(rng, config.batch_size), rng)
         w, goals, maps = memory.recall(rng, config.batch_size)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            made = list(features(student, w))
+            made = list(student.maps(w))
         skips = [rgb.float() for _, rgb in made if rgb is not None]
         picture = reconstruction_loss(goals[-1], skips[-1], "multiscale").mean()
         early = torch.stack([F.l1_loss(b, a) for a, b in zip(goals[:-1], skips[:-1])]).mean()
@@ -283,7 +266,7 @@ def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None] = pr
 # ---------------------------------------------------------------- into the bundle
 
 
-def measure(bundle: Bundle, count: int = 512) -> dict[str, float]:
+def measure(bundle: Bundle, count: int = TEST_CODES) -> dict[str, float]:
     """PSNR in dB and SSIM of the light decoder's pictures against the full one's, on codes that no run has drawn."""
     from vae import evaluate
 
@@ -299,7 +282,7 @@ def measure(bundle: Bundle, count: int = 512) -> dict[str, float]:
 def install(bundle: Bundle, decoder: StyleDecoder, width: float, made_by: str) -> dict[str, float]:
     """Put a light decoder into a bundle's folder, with its figures in config.json and card.md -> the figures."""
     from vae.bundle import open_bundle
-    from vae.export import seal, to_arrays
+    from vae.export import put, seal, to_arrays
 
     weights = to_arrays({PREFIX + key: value for key, value in decoder.state_dict().items()})
     data = graph.style_decoder(light_config(bundle.model, width), weights).SerializeToString()
@@ -317,8 +300,7 @@ def install(bundle: Bundle, decoder: StyleDecoder, width: float, made_by: str) -
         (copy_of / "card.md").write_text(card, "utf-8")
         seal(copy_of, config)
         open_bundle(copy_of)
-        for file in ("light.onnx", "card.md", "config.json"):  # config.json last: it vouches for the others
-            os.replace(copy_of / file, folder / file)
+        put(copy_of, folder)
     return found
 
 
@@ -330,7 +312,7 @@ def light_card(width: float, made_by: str, size: int, found: Mapping[str, float]
         "channels, distilled from the full one on codes of pictures, slider moves, blends, style mixes and draws, "
         "with style offsets; no picture was needed.", "",
         f"    {made_by}", "",
-        "On 512 fresh codes, against the full decoder's pictures:", "", "| | |", "|-|-|",
+        f"On {TEST_CODES} fresh codes, against the full decoder's pictures:", "", "| | |", "|-|-|",
         f"| PSNR | {found['light_psnr']:.2f} dB |", f"| SSIM | {found['light_ssim']:.3f} |", "",
     ])  # fmt: skip
 
@@ -347,10 +329,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
 
 
-def run(args: argparse.Namespace, bundle: Bundle) -> int:
+def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
     """Distil a light decoder into a bundle, say how alike it is."""
     config = DistilConfig(args.width, args.minutes, args.steps, args.batch, args.lr, seed=args.seed)
-    decoder, codes = distil(bundle, config, lambda text: print(text, file=sys.stderr, flush=True))
+    decoder, codes = distil(bundle, config, say)
     length = f"--steps {config.steps}" if config.steps else f"--minutes {config.minutes:g}"
     command = f"python -m vae distil --model {bundle.name} --width {config.width:g} {length}"
     command += f" --batch {config.batch_size} --lr {config.learning_rate:g} --seed {config.seed}"

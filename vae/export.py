@@ -388,17 +388,22 @@ def export_model(
         (folder / "card.md").write_text(card(out.name, config, about, len(mu), stats, found), encoding="utf-8")
         seal(folder, config)
         open_bundle(folder)
-        os.chmod(folder, 0o755)
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-            os.replace(out, old / out.name)
-            os.replace(folder, out)
-            shutil.rmtree(old)
-        else:
-            os.replace(folder, out)
+        put(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def put(folder: Path, out: Path) -> None:
+    """Give a finished folder on the same disk its name; a folder that had it makes way."""
+    os.chmod(folder, 0o755)
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+        os.replace(out, old / out.name)
+        os.replace(folder, out)
+        shutil.rmtree(old)
+    else:
+        os.replace(folder, out)
 
 
 def _measured(*sets: "ImageSet") -> tuple[tuple[Array, Array], ...]:

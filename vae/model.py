@@ -120,15 +120,12 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Two styled convolutions around a doubling of the resolution."""
+    """Two styled convolutions around a doubling of the resolution: see StyleDecoder.maps."""
 
     def __init__(self, n_in: int, n_out: int, style: int):
         super().__init__()
         self.conv_low = StyledConv(n_in, n_out, 3, style)
         self.conv_high = StyledConv(n_out, n_out, 3, style)
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        return self.conv_high(upsample(self.conv_low(x, w)), w)
 
 
 class StyleEncoder(nn.Module):
@@ -202,8 +199,8 @@ class StyleDecoder(nn.Module):
             image = more if image is None else image if more is None else image + more
         return image
 
-    def grow(self, w: Tensor, z: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield features and image of each level, 4 px first, from styles w (N, L, style).
+    def maps(self, w: Tensor, z: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield every feature map in order, with the image so far where a level ends, from styles w (N, L, style).
 
         z, (N, d) or (N, L, d): the codes, which the linear path needs; without them it is left out.
         """
@@ -214,13 +211,20 @@ class StyleDecoder(nn.Module):
             return rgb if more is None else rgb + more
 
         x = act(self.base(w[:, 0])).unflatten(1, (-1, 4, 4))  # (N, C, 4, 4)
+        yield x, None
         x = self.conv_first(x, w[:, 0])
         rgb = skip(x, 0)
         yield x, rgb
         for level, block in enumerate(self.blocks, start=1):
-            x = block(x, w[:, level])
+            x = block.conv_low(x, w[:, level])
+            yield x, None
+            x = block.conv_high(upsample(x), w[:, level])
             rgb = upsample(rgb) + skip(x, level)
             yield x, rgb
+
+    def grow(self, w: Tensor, z: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features and image of each level, 4 px first; w and z as for `maps`."""
+        return ((x, rgb) for x, rgb in self.maps(w, z) if rgb is not None)
 
     def forward(self, z: Tensor, delta: Tensor | None = None) -> Tensor:
         for _, rgb in self.grow(self.styles(z, delta), z):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vae import faces, latent
+from vae import faces, latent, media
 from vae.evaluate import psnr, ssim
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _rounded(value: Any) -> Any:
 def report(
     bundle: Bundle, data: ImageSet, count: int = 1000, refine: int = 0, seed: int = 0, say: Say = lambda text: None
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The figures, as nested plain values, and sheets of pictures by name, uint8 (h, w, c).
+    """The figures, as nested plain values, and sheets of pictures by name, uint8 (h, w, 3).
 
     data: pictures that the model was not trained on; `count` of them, evenly spread, are used, and as many of every
     kind of made picture. refine: so many of them are refined as on the Blend page. Raises ValueError.
@@ -168,7 +168,7 @@ def report(
     for name, z in made_pictures(bundle, mu.astype(np.float64), seed):
         images = bundle.decode(bundle.check_z(z))
         figures[name] = realism(images)
-        sheets[name] = _grid(images[:SHEET], 8)
+        sheets[name] = media.sheet(images[:SHEET], 8)
         say(f"measured {name.replace('_', ' ')}")
     if bundle.eyes is not None and bundle.channels == 3:
         figures["identity"] = identity(bundle, photos, again)
@@ -210,28 +210,14 @@ def refined(bundle: Bundle, photos: Array, mu: Array) -> dict[str, float]:
     return {"images": len(photos), "psnr": float(psnr(photos, again).mean()), **identity(bundle, photos, again)}
 
 
-def _grid(images: Array, columns: int) -> Array:
-    n, h, w, c = images.shape
-    rows = -(-n // columns)
-    tiles = np.full((rows * columns, h, w, c), 255, np.uint8)
-    tiles[:n] = images
-    return tiles.reshape(rows, columns, h, w, c).swapaxes(1, 2).reshape(rows * h, columns * w, c)
-
-
 def _pairs(a: Array, b: Array) -> Array:
     """Each picture of a beside its counterpart in b."""
     n = min(len(a), SHEET // 2)
-    return _grid(np.stack([a[:n], b[:n]], 1).reshape(2 * n, *a.shape[1:]), 8)
+    return media.sheet(np.stack([a[:n], b[:n]], 1).reshape(2 * n, *a.shape[1:]), 8)
 
 
-def save_sheets(sheets: dict[str, Array], folder: str | Path) -> list[Path]:
-    """Write the sheets as PNG -> their paths."""
-    from PIL import Image
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+def save_sheets(sheets: dict[str, Array], folder: str | Path) -> None:
+    """Write the sheets as PNG."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, sheet in sheets.items():
-        paths.append(folder / f"{name}.png")
-        Image.fromarray(sheet if sheet.shape[2] == 3 else sheet[:, :, 0]).save(paths[-1])
-    return paths
+        (Path(folder) / f"{name}.png").write_bytes(media.png(sheet))

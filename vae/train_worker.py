@@ -210,8 +210,10 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     per_mark = training.validate_every or (
         max(1.0, training.validate_seconds / mean) if training.validate_seconds else math.inf
     )
-    # Marks by time cost a tenth of the run at most (vae.training).
-    whole = mean + min(look / per_mark, math.inf if training.validate_every else mean / 9)
+    marks = look / per_mark
+    if not training.validate_every:  # marks by time cost a tenth of the run at most (vae.training)
+        marks = min(marks, mean / 9)
+    whole = mean + marks
     limits = [
         training.steps or math.inf,
         training.images / training.batch_size or math.inf,

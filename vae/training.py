@@ -489,7 +489,10 @@ class _Meter:
 class Trainer:
     """A run's networks, optimisers and schedules; `step` is one training step."""
 
-    def __init__(self, recipe: Recipe, train: ImageSet, validation: ImageSet, world: _World | None = None):
+    def __init__(
+        self, recipe: Recipe, train: ImageSet, validation: ImageSet, world: _World | None = None, fresh: bool = True
+    ):
+        """fresh: False where `restore` follows, so that no first weights have to be found."""
         self.recipe, self.config = recipe, recipe.training
         self.world = world or _World(self.config.device)
         self.device, self.train_set, self.validation_set = self.world.device, train, validation
@@ -505,7 +508,7 @@ class Trainer:
                 self.objective = Objective(recipe.objective, recipe.model)
             except (ValueError, PerceptualError) as error:
                 raise TrainingError(str(error)) from None
-        if recipe.model.linear and not self.config.start_from:
+        if fresh and recipe.model.linear and not self.config.start_from:
             self._start_linear()
         # Convolutions are fastest so; the small model by 40 % on a CPU.
         layout = torch.contiguous_format if self.device.type == "mps" else torch.channels_last
@@ -1007,7 +1010,7 @@ def _train(folder: _Folder, world: _World, recipe: Recipe, checkpoint: Checkpoin
     model, data = recipe.model, recipe.data
     report = lambda done, total: folder.status("reading", False, done=done, total=total)  # noqa: E731
     train_set, validation_set = open_split(data, model.image_size, model.channels, report)
-    trainer = Trainer(recipe, train_set, validation_set, world)
+    trainer = Trainer(recipe, train_set, validation_set, world, fresh=checkpoint is None)
     if checkpoint:
         trainer.restore(checkpoint)
     run = _Run(folder, trainer)
