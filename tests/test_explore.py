@@ -16,7 +16,6 @@ from streamlit.testing.v1 import AppTest
 
 from vae import latent
 from vae.bundle import Bundle, Registry
-from vae.refine import STEPS
 from vae.web import api, export, live, state
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +32,7 @@ class FakeRefiner:
     def prewarm(self) -> None:
         pass
 
-    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int = STEPS) -> Any:
+    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int | None = None) -> Any:
         job = SimpleNamespace(id=f"job{len(self.jobs)}", state="running", latest=None, cancelled=False)
         job.cancel = lambda: setattr(job, "state", "cancelled")
         self.jobs.append(job)

@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | distil | evaluate | decode | blend | bench.
+"""The command line: python -m vae train | export | distil | curvature | evaluate | decode | blend | bench.
 
 Every command imports what it needs only when it runs, so that `decode` never waits for torch.
 """
@@ -328,6 +328,18 @@ def run_distil(args: argparse.Namespace) -> int:
     return run(args, open_model(args.model), say)
 
 
+def add_curvature(parser: argparse.ArgumentParser) -> None:
+    from vae.curvature import add_arguments
+
+    add_arguments(parser)
+
+
+def run_curvature(args: argparse.Namespace) -> int:
+    from vae.curvature import run
+
+    return run(args, open_model(args.model), say)
+
+
 def add_bench(parser: argparse.ArgumentParser) -> None:
     from vae.bench import add_arguments
 
@@ -344,6 +356,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
     "train": ("train a model on pictures", add_train, run_train),
     "export": ("make a bundle that the app opens", add_export, run_export),
     "distil": ("give a bundle a light decoder for slow machines", add_distil, run_distil),
+    "curvature": ("let a bundle without it refine photos in fewer steps", add_curvature, run_curvature),
     "evaluate": ("measure a bundle on pictures", add_evaluate, run_evaluate),
     "decode": ("draw a picture from a bundle", add_decode, run_decode),
     "bench": ("measure the app on this machine", add_bench, run_bench),

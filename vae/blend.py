@@ -17,7 +17,6 @@ import numpy as np
 
 from vae import faces, latent, media
 from vae.evaluate import psnr
-from vae.refine import STEPS
 
 if TYPE_CHECKING:
     from vae.bundle import Bundle
@@ -619,7 +618,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", choices=PATHS, default="slerp", help="way between the codes (default: %(default)s)")
     parser.add_argument("--face", type=int, nargs="+", default=[], metavar="N", help="which face of each photo, 1 = largest")
     parser.add_argument("--refine", action="store_true", help="refine the photos first, so that both ends are the two people")
-    parser.add_argument("--steps", type=int, default=STEPS, help="refining steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="refining steps (default: as the app)")
     parser.add_argument("--detail", type=_amount, default=0.0, help="0 to 1 of what the model cannot say is added back")
     parser.add_argument("--paste", choices=[*"ABCD"], help="lay the face back into the whole of this photo")
     parser.add_argument("--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the picture or the film")
@@ -632,7 +631,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cut", type=int, default=2, help="first level that the columns of the grid give (default: %(default)s)")
 
 
-def refine_sources(bundle: Bundle, sources: Sequence[Source], refiner: Refiner, steps: int = STEPS,
+def refine_sources(bundle: Bundle, sources: Sequence[Source], refiner: Refiner, steps: int | None = None,
                    on_step: Callable[[Step], None] | None = None) -> list[Source]:
     """Refine every photo among the sources in one batch, in the refiner's worker -> sources with offsets."""
     chosen = refinable(bundle, sources)
@@ -708,7 +707,7 @@ def _finish(bundle: Bundle, sources: Sequence[Source], weights: Array, shift: Ar
     return picture if into is None else paste(bundle, sources[into], picture)[0]
 
 
-def _refined(bundle: Bundle, sources: list[Source], steps: int) -> list[Source]:
+def _refined(bundle: Bundle, sources: list[Source], steps: int | None) -> list[Source]:
     from vae.refine import Refiner
 
     before = [likeness(bundle, source) for source in sources]

@@ -30,7 +30,8 @@ CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
-OPTIONAL_FILES = ("light.onnx", "directions.npz", "card.md")
+CURVATURE_FILE = "curvature.npz"
+OPTIONAL_FILES = ("light.onnx", "directions.npz", CURVATURE_FILE, "card.md")
 MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
@@ -341,6 +342,13 @@ def _read_directions(path: Path, d: int) -> Directions | None:
     return Directions(**texts, w=w, score=score, leaks=_numbers(path, name, "leaks", arrays["leaks"], (len(w), len(w))))
 
 
+def _check_curvature(path: Path, levels: int, style: int) -> None:
+    """The curvature of style offsets is whole; only the refining process uses its numbers."""
+    arrays = _read_arrays(path, CURVATURE_FILE, ("triangles", "scale"))
+    _numbers(path, CURVATURE_FILE, "triangles", arrays["triangles"], (levels, style * (style + 1) // 2), np.float16)
+    _numbers(path, CURVATURE_FILE, "scale", arrays["scale"], (levels,))
+
+
 def make_session(model: bytes, where: str, threads: int = 0) -> Any:
     """An ONNX Runtime session on the CPU; threads 0 is one a core, at most 4. Raises BundleError naming `where`."""
     import onnxruntime as ort
@@ -391,6 +399,9 @@ class Bundle:
         self.stats = _read_stats(path, d)
         self.codes = _read_codes(path, d)
         self.directions = _read_directions(path, d) if "directions.npz" in config["files"] else None
+        self.curved = bool(self.levels) and CURVATURE_FILE in config["files"]
+        if self.curved:
+            _check_curvature(path, self.levels, self.style_size)
         hashes = "".join(f"{name}:{config['files'][name]}\n" for name in sorted(config["files"]))
         self.digest: str = hashlib.sha256(hashes.encode()).hexdigest()[:12]
         self._lock = threading.Lock()

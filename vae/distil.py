@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -281,33 +279,20 @@ def measure(bundle: Bundle, count: int = TEST_CODES) -> dict[str, float]:
 
 def install(bundle: Bundle, decoder: StyleDecoder, width: float, made_by: str) -> dict[str, float]:
     """Put a light decoder into a bundle's folder, with its figures in config.json and card.md -> the figures."""
-    from vae.bundle import open_bundle
-    from vae.export import put, seal, to_arrays
+    from vae.export import extend, to_arrays
 
     weights = to_arrays({PREFIX + key: value for key, value in decoder.state_dict().items()})
     data = graph.style_decoder(light_config(bundle.model, width), weights).SerializeToString()
-    folder = bundle.path
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
-        copy_of = Path(name) / folder.name
-        shutil.copytree(folder, copy_of)
-        (copy_of / "light.onnx").write_bytes(data)
-        config = {key: value for key, value in bundle.config.items() if key != "files"}
-        seal(copy_of, config)
-        found = measure(open_bundle(copy_of))
-        config["metrics"] = {**config["metrics"], **found}
-        card = (copy_of / "card.md").read_text("utf-8") if (copy_of / "card.md").exists() else f"# {bundle.title}\n"
-        card = card.split(f"\n{HEADING}\n")[0].rstrip() + "\n\n" + light_card(width, made_by, len(data), found)
-        (copy_of / "card.md").write_text(card, "utf-8")
-        seal(copy_of, config)
-        open_bundle(copy_of)
-        put(copy_of, folder)
-    return found
+
+    def write(folder: Path) -> None:
+        (folder / "light.onnx").write_bytes(data)
+
+    return extend(bundle, write, HEADING, lambda found: light_card(width, made_by, len(data), found), measure)
 
 
 def light_card(width: float, made_by: str, size: int, found: Mapping[str, float]) -> str:
-    """The card's section on the light decoder."""
+    """The card's section on the light decoder, without its heading."""
     return "\n".join([
-        HEADING, "",
         f"`light.onnx` ({size / 1e6:.1f} MB) draws while a hand moves. It is the decoder with {100 * width:g} % of the "
         "channels, distilled from the full one on codes of pictures, slider moves, blends, style mixes and draws, "
         "with style offsets; no picture was needed.", "",

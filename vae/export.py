@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 import numpy as np
 
 from vae import graph
-from vae.bundle import FORMAT, NAME, BundleError, make_session, open_bundle
+from vae.bundle import CURVATURE_FILE, FORMAT, NAME, BundleError, make_session, open_bundle
 from vae.config import ModelConfig
 
 if TYPE_CHECKING:
     import torch
 
+    from vae.bundle import Bundle
     from vae.data import ImageSet
 
 Array = np.ndarray
@@ -376,6 +377,9 @@ def export_model(
         if found is not None:
             np.savez_compressed(folder / "directions.npz", **found)
             stats["mean"] = _centred(nets, mu, stats, found)
+        if model.levels:
+            say("measuring how the style offsets act")
+            _save_curvature(folder, model, weights, mu, about.eyes)
         np.savez_compressed(folder / "stats.npz", **{k: np.asarray(v, np.float32) for k, v in stats.items()})
         config = {
             "format": FORMAT, "name": out.name, "title": about.title, "description": about.description,
@@ -392,6 +396,47 @@ def export_model(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def _save_curvature(folder: Path, model: ModelConfig, weights: Mapping[str, Any], mu: Array, eyes: Any) -> None:
+    import torch
+
+    from vae import curvature
+    from vae.refine_worker import Fitter
+
+    fitter = Fitter(model, {key: torch.as_tensor(value) for key, value in weights.items()}, eyes)
+    curvature.save(folder / CURVATURE_FILE, curvature.measure(fitter, mu))
+
+
+def extend(
+    bundle: "Bundle",
+    write: Callable[[Path], None],
+    heading: str,
+    describe: Callable[[dict[str, Any]], str],
+    measure: Callable[["Bundle"], dict[str, Any]] = lambda bundle: {},
+) -> dict[str, Any]:
+    """Add to a bundle's folder what `write` puts there, a section of the card, and figures -> the figures.
+
+    measure: the figures, of the bundle with the addition. describe: the text of the section, from the figures.
+    """
+    folder = bundle.path
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        copy_of = Path(name) / folder.name
+        shutil.copytree(folder, copy_of)
+        write(copy_of)
+        config = {key: value for key, value in bundle.config.items() if key != "files"}
+        seal(copy_of, config)
+        found = measure(open_bundle(copy_of))
+        config["metrics"] = {**config["metrics"], **found}
+        text = bundle.card or f"# {bundle.title}\n"
+        before, _, after = text.partition(f"\n{heading}\n")
+        rest = after[after.find("\n## ") :] if "\n## " in after else "\n"
+        section = f"{heading}\n\n{describe(found).rstrip()}\n"
+        (copy_of / "card.md").write_text(f"{before.rstrip()}\n\n{section}{rest}".rstrip() + "\n", "utf-8")
+        seal(copy_of, config)
+        open_bundle(copy_of)
+        put(copy_of, folder)
+    return found
 
 
 def put(folder: Path, out: Path) -> None:

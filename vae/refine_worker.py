@@ -5,8 +5,9 @@ standard output (vae.refine.write_frame); it ends when its input closes, so it n
 
 One job at a time, all of a job's photos as one batch. Starting from w = mapping(mu), Adam fits offsets delta (L, S) for
 each photo to the L1 distance between photo and decoded image, at full size and at 1/2, 1/4 and 1/8 of it, the face
-counting twice, plus a small penalty on delta, which keeps the codes' own directions at work on the refined face. The
-decoder is frozen: its weights are scaled, and their norms for the demodulation summed, once.
+counting twice, plus a small penalty on delta, which keeps the codes' own directions at work on the refined face. Where
+the bundle holds the curvature of its offsets (vae.curvature), Adam steps in coordinates that act alike on the picture.
+The decoder is frozen: its weights are scaled, and their norms for the demodulation summed, once.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Adam over delta: rate, moments, share of the steps over which the rate falls to 0.
-RATE, BETA1, BETA2, FALL = 0.1, 0.8, 0.99, 0.4
+# Adam: rate and first moment over delta itself; length of a step and first moment over coordinates that act alike; the
+# second moment; and the share of the steps over which the rate falls to 0.
+PLAIN, ALIKE = (0.1, 0.8), (0.288, 0.7)
+BETA2, FALL = 0.99, 0.4
 PENALTY = 0.02  # on the mean square of delta
 FACE_WEIGHT = 2.0  # of a pixel of the face against one of the background
 PYRAMID = 4  # sizes in the loss: 1, 1/2, 1/4, 1/8
-REPORT_EVERY = 3  # steps
+REPORT_EVERY = 2  # steps
 SQRT2 = math.sqrt(2)
 
 
@@ -144,19 +147,53 @@ def face_weights(size: int, eyes: Any) -> Tensor:
     return (weights / weights.mean())[None, None]
 
 
-class Fitter:
-    """A decoder ready to be fitted. eyes: a face model's eye template, two points in px."""
+class Likeness:
+    """How far pictures are from photos, both (N, c, s, s) given as their pyramids -> (N,): what refining makes small.
 
-    def __init__(self, config: Any, weights: dict[str, Tensor], eyes: Any = None, dtype: torch.dtype | None = None):
+    The L1 distance at full size plus the mean of those at 1/2, 1/4 and 1/8 of it, the face counting twice.
+    eyes: a face model's eye template, two points in px; without it all pixels weigh the same.
+    """
+
+    def __init__(self, size: int, eyes: Any = None):
+        self.importance = pyramid(face_weights(size, eyes))
+
+    def __call__(self, pictures: list[Tensor], photos: list[Tensor]) -> Tensor:
+        sizes = zip(pictures, photos, self.importance)
+        first, *rest = [((a - b).abs() * weight).mean((1, 2, 3)) for a, b, weight in sizes]
+        return first + sum(rest) / len(rest)
+
+
+class Fitter:
+    """A decoder ready to be fitted.
+
+    eyes: a face model's eye template, two points in px. curvature: (L, S, S) of the offsets, as vae.curvature
+    measures it.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        weights: dict[str, Tensor],
+        eyes: Any = None,
+        dtype: torch.dtype | None = None,
+        curvature: Tensor | None = None,
+    ):
+        from vae.curvature import coordinates
         from vae.model import StyleDecoder
 
         self.config = config
-        self.importance = pyramid(face_weights(config.image_size, eyes))
+        self.axes = None if curvature is None else coordinates(curvature)
+        self.likeness = Likeness(config.image_size, eyes)
         decoder = StyleDecoder(config)
         prefix = "decoder."
         decoder.load_state_dict({k[len(prefix) :]: v.float() for k, v in weights.items() if k.startswith(prefix)})
         self.decoder = decoder.requires_grad_(False).eval()
         self.fast = FrozenDecoder(self.decoder, dtype or fast_dtype())
+
+    def pictures(self, w: Tensor, linear: Tensor | None = None) -> list[Tensor]:
+        """The pyramid of the image of styles w (N, L, S), with what the linear path adds."""
+        image = self.fast(w)
+        return pyramid(image if linear is None else image + linear)
 
     def run(self, x: Tensor, z: Tensor, steps: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Fit offsets to images x (N, c, s, s) from codes z (N, d); yields step, psnr (N,), delta (N, L, S).
@@ -172,26 +209,26 @@ class Fitter:
             w = self.decoder.styles(z)  # (N, L, S)
             linear, targets = self.decoder.linear_image(z), pyramid(x)
             yield 0, psnr(x, self.decoder(z)), torch.zeros_like(w)
-        delta = torch.zeros_like(w, requires_grad=True)
+        # u: delta itself, or its coordinates that act alike
+        u = torch.zeros_like(w, requires_grad=True)
         m, v = torch.zeros_like(w), torch.zeros_like(w)
+        rate, beta1 = PLAIN if self.axes is None else (ALIKE[0] / math.sqrt(u[0].numel()), ALIKE[1])
         for k in range(steps):
-            image = self.fast(w + delta)
-            image = image if linear is None else image + linear
-            sizes = zip(pyramid(image), targets, self.importance)
-            errors = [((a - b).abs() * weight).mean((1, 2, 3)).sum() for a, b, weight in sizes]
-            loss = errors[0] + sum(errors[1:]) / (PYRAMID - 1) + PENALTY * delta.square().mean((1, 2)).sum()
-            (gradient,) = torch.autograd.grad(loss, delta)
+            delta = u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
+            sizes = self.pictures(w + delta, linear)
+            loss = self.likeness(sizes, targets).sum() + PENALTY * delta.square().mean((1, 2)).sum()
+            (gradient,) = torch.autograd.grad(loss, u)
             if k and k % REPORT_EVERY == 0:
-                yield k, psnr(x, image.detach()), delta.detach().clone()
+                yield k, psnr(x, sizes[0].detach()), delta.detach().clone()
             else:
                 yield k, None, None
             with torch.no_grad():
-                m.lerp_(gradient, 1 - BETA1)
+                m.lerp_(gradient, 1 - beta1)
                 v.lerp_(gradient.square(), 1 - BETA2)
-                rate = RATE * min(1.0, (1 - k / steps) / FALL)
-                step = m / (1 - BETA1 ** (k + 1)) / ((v / (1 - BETA2 ** (k + 1))).sqrt() + 1e-8)
-                delta -= rate * step
+                step = m / (1 - beta1 ** (k + 1)) / ((v / (1 - BETA2 ** (k + 1))).sqrt() + 1e-8)
+                u -= rate * min(1.0, (1 - k / steps) / FALL) * step
         with torch.no_grad():
+            delta = u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
             yield steps, psnr(x, self.decoder(z, delta)), delta.detach().clone()
 
 
@@ -237,6 +274,7 @@ class Server:
 
     def _fitter(self, header: dict[str, Any]) -> Fitter:
         from vae.config import ModelConfig
+        from vae.curvature import load
         from vae.export import load_weights
 
         key = header["digest"]
@@ -244,7 +282,8 @@ class Server:
             folder = Path(header["bundle"])
             settings = json.loads((folder / "config.json").read_text())
             config = ModelConfig.from_dict(settings["model"])
-            self.fitters = {key: Fitter(config, load_weights(folder), settings.get("eyes"))}
+            curvature = load(folder, config.levels, config.style_size)
+            self.fitters = {key: Fitter(config, load_weights(folder), settings.get("eyes"), curvature=curvature)}
         return self.fitters[key]
 
     def _load(self, header: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from vae import blend, faces, latent, media
 from vae.blend import BlendError, Source
 from vae.bundle import Bundle, BundleError
 from vae.media import MediaError
-from vae.refine import STEPS, RefineError
+from vae.refine import RefineError
 from vae.web import live, state
 from vae.web.api import b64, refiner
 
@@ -193,7 +193,7 @@ def _eyes(points: Any) -> faces.Eyes:
     return tuple(map(tuple, eyes.tolist()))
 
 
-def start_refining(bundle: Bundle, here: Desk, steps: int = STEPS) -> None:
+def start_refining(bundle: Bundle, here: Desk) -> None:
     """Refine all photos in one batch, from the start."""
     chosen = blend.refinable(bundle, here.sources)
     if not chosen:
@@ -206,7 +206,7 @@ def start_refining(bundle: Bundle, here: Desk, steps: int = STEPS) -> None:
         person.before = person.before or blend.likeness(bundle, Source(person.source.name, person.source.z, person.source.crop,
                                                                        photo=person.source.photo, eyes=person.source.eyes))
     crops, z = (np.stack([getattr(here.people[i].source, key) for i in chosen]) for key in ("crop", "z"))
-    here.job = refiner.start(bundle, crops, z, steps)
+    here.job = refiner.start(bundle, crops, z)
 
 
 def end_refining(bundle: Bundle, here: Desk) -> None:
