@@ -10,6 +10,17 @@ from vae.bundle import Bundle, BundleError
 from vae.web import api, state
 
 
+# On a phone: model and switch in the first row, the buttons in the second, so that the picture begins higher up.
+PHONE = """<style>
+@media (max-width: 640px) {
+  .st-key-toolbar, .st-key-PAGE_toolbar { gap: 0.5rem; }
+  .st-key-PAGE_model { order: -2; flex: 1 1 175px !important; min-width: 0; }
+  .st-key-PAGE_plain { order: -1; }
+  .st-key-PAGE_model [data-testid="stSelectbox"] { width: 100%; }
+}
+</style>"""
+
+
 @dataclass(frozen=True)
 class Top:
     """What a page opens with. plain: the visitor wants Streamlit's own widgets; broken: reasons by name."""
@@ -23,6 +34,7 @@ class Top:
     def picker(self) -> None:
         """Which model; the code of each is kept."""
         names, key = list(self.titles), f"{self.page}_model"
+        st.html(PHONE.replace("PAGE", self.page))
 
         def choose() -> None:
             state.studio().model = st.session_state[key]

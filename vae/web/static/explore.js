@@ -223,7 +223,7 @@ class Explore {
     const figure = (ms) => (ms === null ? "not measured yet" : `${ms.toFixed(0)} ms`);
     const browser = {
       off: "waits for the first picture", loading: "is loading", failed: "is not available",
-      ready: `${figure(info.ms.browser)} (${info.provider === "webgpu" ? "WebGPU" : `WASM, ${info.threads} threads`})`,
+      ready: `${figure(info.ms.browser)} (${info.provider === "webgpu" ? "WebGPU" : `WASM, ${info.threads} ${info.threads === 1 ? "thread" : "threads"}`})`,
     }[info.browser];
     const lead = info.choice === "auto" && info.browser === "ready" ? "Auto takes the faster: server" : "Server";
     this.figures.textContent = `${lead} ${figure(info.ms.server)}, browser ${browser}`;
