@@ -617,6 +617,17 @@ def test_machine_limits_become_sentences(
     assert load_checkpoint(tmp_path / "run").state["step"] == 0
 
 
+def test_a_disk_that_is_full_from_the_start_promises_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "save_checkpoint", fail)
+    with pytest.raises(TrainingError, match="the disk is full; no checkpoint had been written yet, free some space"):
+        start(tmp_path / "run")
+
+
 def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / training.CHECKPOINT
     training.save_checkpoint(path, {"a": torch.ones(3)}, {"n": 1})

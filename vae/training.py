@@ -945,16 +945,17 @@ def _signals(run: _Run) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _sentence(error: BaseException, recipe: Recipe) -> str | None:
+def _sentence(error: BaseException, recipe: Recipe, run_dir: Path) -> str | None:
     """What to tell a person of a failure that is no mistake in the program, or None."""
     batch = recipe.training.batch_size
+    kept = "the last checkpoint is kept" if (run_dir / CHECKPOINT).exists() else "no checkpoint had been written yet"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
     ):
-        return f"memory ran out at batch_size {batch}; the last checkpoint is kept, go on with {max(1, batch // 2)}"
+        return f"memory ran out at batch_size {batch}; {kept}, go on with {max(1, batch // 2)}"
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or (isinstance(error, SafetensorError) and "No space left" in str(error)):
-        return "the disk is full; the last checkpoint is kept, free some space and resume"
+        return f"the disk is full; {kept}, free some space and resume"
     return str(error) if isinstance(error, (TrainingError, ConfigError, ValueError)) else None
 
 
@@ -991,7 +992,7 @@ def train(
     try:
         return _train(folder, world, recipe, checkpoint)
     except BaseException as error:
-        words = _sentence(error, recipe)
+        words = _sentence(error, recipe, Path(run_dir))
         with contextlib.suppress(OSError):
             folder.status("failed", message=words or f"the run ended with {type(error).__name__}: {error}")
         if words and not isinstance(error, (TrainingError, ValueError)):
