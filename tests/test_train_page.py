@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -247,13 +248,18 @@ def test_orders_reach_a_running_job(home, monkeypatch):
     assert not app.exception
 
 
-def test_a_model_that_cannot_be_opened_does_not_spoil_the_others(home, monkeypatch):
+def test_a_model_that_cannot_be_opened_does_not_spoil_the_others(home, tiny_bundle, monkeypatch):
     from vae.bundle import Registry
     from vae.web import train_models
 
     monkeypatch.setattr(train_models, "registry", Registry([home / "models"]))
     (home / "models" / "broken").mkdir(parents=True)
+    shutil.copytree(tiny_bundle, home / "models" / "works")
     app = page("models")
-    assert "has no config.json" in texts(app)
+    assert "has no config.json" in texts(app) and "**Tiny conv**" in texts(app)
+    (pictures,) = app.get("image")
+    assert "Draws of Tiny conv" in str(pictures.proto)
+    library.delete_model("works")
+    app = page("models")
     app.button(key="train_delete_broken").click().run()
     assert library.own_models() == [] and library.trashed()[0].name == "broken"

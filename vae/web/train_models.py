@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from vae import library, watch
-from vae.bundle import Bundle, BundleError
+from vae import latent, library, watch
+from vae.bundle import Bundle, BundleError, open_bundle
 from vae.web.api import registry
 from vae.web.train_view import attempt, colours, draw, figure, open_in, say
 
 IMPORT_MB = 200
-PICTURES = 8
+PICTURES, SIDE = 8, 96
 
 
 def panel() -> None:
@@ -57,6 +57,7 @@ def card(name: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{bundle.title}**", width="content")
             st.caption(facts(bundle), width="content")
+        st.image(draws(str(bundle.path), bundle.digest), alt=f"Draws of {bundle.title}", width=PICTURES * SIDE // 2)
         with st.container(horizontal=True):
             if st.button("Open in Explore", icon=":material/tune:", key=f"train_explore_{name}"):
                 open_in("explore", name)
@@ -75,6 +76,13 @@ def card(name: str) -> None:
                 on_click="ignore",
             )
             st.button("Delete", icon=":material/delete:", key=f"train_delete_{name}", on_click=delete, args=(name,))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def draws(path: str, digest: str) -> np.ndarray:
+    """A row of draws from a model's prior. Its networks are opened for this alone, not to stay in memory."""
+    bundle = open_bundle(path)
+    return strip(bundle.decode_small(latent.sample(bundle, 1, 0.7, PICTURES), SIDE))
 
 
 def facts(bundle: Bundle) -> str:
@@ -201,7 +209,7 @@ def common_pictures(image_size: int, channels: int) -> np.ndarray:
     return pictures.images(first)
 
 
-def strip(images: np.ndarray, side: int = 96) -> np.ndarray:
+def strip(images: np.ndarray, side: int = SIDE) -> np.ndarray:
     """(n, s, s, c) -> one row (side, n * side, 3)."""
     from PIL import Image
 

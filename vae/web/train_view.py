@@ -45,7 +45,8 @@ STYLE = """<style>
   font-variant-numeric: tabular-nums;
 }
 [data-testid="stMetricValue"] { font-size: 1.3rem; line-height: 1.4; }
-.st-key-train_sheet img { border-radius: 10px; image-rendering: auto; }
+.st-key-train_sheet img, [class*="st-key-train_model_"] img { border-radius: 10px; }
+.st-key-train_figures { row-gap: 1rem; }
 .st-key-train_head h2 { padding: 0; }
 </style>"""
 
