@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vae.config import ModelConfig
-from vae.model import Autoencoder, Posterior, StyledConv, act, start_linear
+from vae.model import Autoencoder, Posterior, StyledConv, act
+from vae.principal import start_linear
 
 
 def style(size: int = 32, **changes: object) -> ModelConfig:

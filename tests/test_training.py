@@ -24,7 +24,8 @@ from safetensors import safe_open
 from vae import training
 from vae.config import PRESETS, ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import DataError, open_split
-from vae.model import Autoencoder, native_bf16
+from vae.hardware import native_bf16
+from vae.model import Autoencoder
 from vae.objective import recolour
 from vae.training import Batches, Trainer, TrainingError, TrainingResult, load_checkpoint, train
 

@@ -42,22 +42,11 @@ class Cancelled(Exception):
     """The job was cancelled between two steps."""
 
 
-def cores() -> int:
-    """Processors this process may use: affinity and, in a container, its quota."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = min(count, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass
-    return max(1, min(count, 8))
-
-
 def fast_dtype() -> torch.dtype:
     """bfloat16 where the processor multiplies in it, else float32."""
     import torch
 
-    from vae.model import native_bf16
+    from vae.hardware import native_bf16
 
     return torch.bfloat16 if native_bf16() else torch.float32
 
@@ -337,6 +326,8 @@ def main() -> None:
     threading.Thread(target=server.listen, daemon=True).start()
 
     import torch
+
+    from vae.hardware import cores
 
     torch.set_num_threads(cores())
     server.serve()

@@ -41,9 +41,11 @@ from torch.nn import functional as F
 
 from vae.config import PRESETS, ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import ImageSet, open_split
-from vae.model import Autoencoder, native_bf16, start_linear
+from vae.hardware import native_bf16
+from vae.model import Autoencoder
 from vae.objective import Draws, Objective, psnr, reconstruction_loss
 from vae.perceptual import PerceptualError
+from vae.principal import start_linear
 
 FORMAT = 1
 CHECKPOINT = "checkpoint.safetensors"

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.tiny import SIZE, pattern, write_bundle
 from vae import atlas, latent
 from vae.bundle import Bundle
+from vae.web.state import FIRST_SEED, FIRST_TEMPERATURE
 
 MAP, LIVE = '[data-testid="atlas-map"]', '[data-testid="live-canvas"]'
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
@@ -107,7 +108,7 @@ def test_hovering_decodes_the_place_exactly(
     assert int(page.locator(LIVE).get_attribute("data-frame")) - before > 5
     seen = pixels(page)
     # The plane goes through the code that every session starts with: the prior's draw of the first seed.
-    start = latent.unpack(latent.pack(latent.sample(bundle, 1, 0.7)[0], bundle.stats), bundle.stats)
+    start = latent.unpack(latent.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats)
     view = atlas.view(bundle, atlas.parse("principal:0:1"))
     wanted = bundle.decode(view.lift(at(page), start))[0]
     assert np.abs(seen.astype(int) - wanted).max() <= 2
