@@ -52,6 +52,11 @@ def test_in_its_coordinates_all_directions_act_alike(fitter):
     assert torch.allclose(acts, torch.diag_embed(values), atol=1e-4)
 
 
+def test_where_no_offset_acts_much_coordinates_stay_short():
+    axes = curvature.coordinates(1e-6 * torch.eye(5).expand(2, 5, 5))
+    assert (axes.norm(dim=2) <= curvature.DAMPING**-0.5).all()
+
+
 def test_refining_gets_further_in_as_many_steps():
     """In a decoder that hardly looks at most mixtures of its style's numbers, as trained ones do."""
     torch.manual_seed(1)

@@ -123,6 +123,16 @@ def test_a_linear_path_is_refined_around():
             assert torch.allclose(decibels, psnr(x, fitter.decoder(z, delta)), atol=0.01)
 
 
+def test_a_photo_that_steps_lead_away_from_stays_as_it_was(bundle, target, monkeypatch):
+    fitter = refine_worker.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+    x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
+    (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
+    assert (after > before).all() and delta.any()
+    monkeypatch.setattr(refine_worker, "PLAIN", (1e3, 0.8))
+    (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
+    assert torch.allclose(after, before) and not delta.any()
+
+
 def test_the_face_weighs_more_than_its_background():
     weights = refine_worker.face_weights(128, ((46, 66), (80, 66)))[0, 0]
     assert weights.mean() == pytest.approx(1) and weights[76, 63] == pytest.approx(2 * weights[2, 2])

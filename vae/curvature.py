@@ -35,7 +35,9 @@ BATCH = 16
 # The mean absolute error, of 2, that a face's reconstruction has at each size of the loss's pyramid: the curvature of
 # an absolute error e behaves like that of a squared one divided by |e|.
 ERRORS = (0.12, 0.11, 0.10, 0.08)
-DAMPING = 1e-3  # of the largest curvature, is added to each: coordinates of what hardly acts stay short
+# Added to each curvature, in units of the loss: coordinates of what hardly acts stay short, and where no offset acts
+# much, as in a model that has only begun to learn, all do.
+DAMPING = 1e-3
 HEADING = "## Refining"
 
 
@@ -66,10 +68,9 @@ def measure(fitter: Fitter, codes: Array, seed: int = 0) -> Tensor:
 
 
 def coordinates(curvature: Tensor) -> Tensor:
-    """Rows of offsets that act alike, (L, S, S), from the curvature: delta = coordinates^T u for each level."""
+    """Rows of offsets (L, S, S) that act alike where they act: delta = coordinates^T u for each level."""
     values, vectors = torch.linalg.eigh(curvature)
-    values = values.clamp_min(0)
-    return (vectors * (values + DAMPING * values.max()).rsqrt()[:, None]).transpose(1, 2).contiguous()
+    return (vectors * (values.clamp_min(0) + DAMPING).rsqrt()[:, None]).transpose(1, 2).contiguous()
 
 
 def save(path: Path, curvature: Tensor) -> None:

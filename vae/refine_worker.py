@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Adam: rate and first moment over delta itself; length of a step and first moment over coordinates that act alike; the
 # second moment; and the share of the steps over which the rate falls to 0.
-PLAIN, ALIKE = (0.1, 0.8), (0.288, 0.7)
+PLAIN, ALIKE = (0.1, 0.8), (0.4, 0.7)
 BETA2, FALL = 0.99, 0.4
 PENALTY = 0.02  # on the mean square of delta
 FACE_WEIGHT = 2.0  # of a pixel of the face against one of the background
@@ -201,11 +201,14 @@ class Fitter:
         # u: delta itself, or its coordinates that act alike
         u = torch.zeros_like(w, requires_grad=True)
         m, v = torch.zeros_like(w), torch.zeros_like(w)
+        at_first = torch.empty(0)
         rate, beta1 = PLAIN if self.axes is None else (ALIKE[0] / math.sqrt(u[0].numel()), ALIKE[1])
         for k in range(steps):
             delta = u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
             sizes = self.pictures(w + delta, linear)
-            loss = self.likeness(sizes, targets).sum() + PENALTY * delta.square().mean((1, 2)).sum()
+            errors = self.likeness(sizes, targets)  # (N,)
+            at_first = errors.detach() if k == 0 else at_first
+            loss = errors.sum() + PENALTY * delta.square().mean((1, 2)).sum()
             (gradient,) = torch.autograd.grad(loss, u)
             if k and k % REPORT_EVERY == 0:
                 yield k, psnr(x, sizes[0].detach()), delta.detach().clone()
@@ -218,7 +221,12 @@ class Fitter:
                 u -= rate * min(1.0, (1 - k / steps) / FALL) * step
         with torch.no_grad():
             delta = u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
-            yield steps, psnr(x, self.decoder(z, delta)), delta.detach().clone()
+            image = self.decoder(z, delta)
+            worse = self.likeness(pyramid(image), targets) > at_first
+            if worse.any():  # a photo that the decoder cannot come nearer to stays as it was
+                delta = torch.where(worse[:, None, None], 0.0, delta)
+                image = self.decoder(z, delta)
+            yield steps, psnr(x, image), delta.detach().clone()
 
 
 class Server:
