@@ -174,7 +174,8 @@ def report(
         figures["identity"] = identity(bundle, photos, again)
         say("compared identities")
         if refine:
-            figures["refined"] = refined(bundle, photos[:refine], mu[:refine])
+            rows = np.linspace(0, len(photos) - 1, refine).astype(int)
+            figures["refined"] = refined(bundle, photos[rows], mu[rows])
     return _rounded(figures), sheets
 
 
