@@ -437,7 +437,7 @@ def disk_sentence(error: OSError, folder: Path) -> str:
         free = 0
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(folder).free
-        return f"the disk is full ({free / 2**20:,.0f} MB free); make room and resume from the last checkpoint"
+        return f"the disk is full ({free / 2**20:,.0f} MB free); make room and try again"
     name = Path(str(error.filename or folder)).name
     return f"{name} could not be written or read ({error.strerror or error}); check the disk"
 
