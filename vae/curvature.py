@@ -13,7 +13,7 @@ Levels are taken apart, as K-FAC takes layers (Martens and Grosse 2015, arXiv 15
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ import numpy as np
 import torch
 
 from vae.bundle import CURVATURE_FILE
+from vae.refine_worker import Fitter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vae.bundle import Bundle
-    from vae.refine_worker import Fitter
+    from vae.config import ModelConfig
 
 Array = np.ndarray
 
@@ -47,7 +48,6 @@ def measure(fitter: Fitter, codes: Array, seed: int = 0) -> Tensor:
     codes = torch.from_numpy(np.asarray(codes, np.float32))
     levels, style = fitter.config.levels, fitter.config.style_size
     total, count = torch.zeros(levels, style, style), 0
-    importance = fitter.likeness.importance
     while count < SAMPLES * style:
         rows = torch.randint(len(codes), (2, BATCH), generator=generator)
         share = torch.rand(BATCH, 1, generator=generator) * (torch.rand(BATCH, 1, generator=generator) < 0.5)
@@ -55,12 +55,10 @@ def measure(fitter: Fitter, codes: Array, seed: int = 0) -> Tensor:
         with torch.no_grad():
             w = fitter.decoder.styles(z)  # (N, L, S)
         delta = torch.zeros_like(w, requires_grad=True)
-        sizes = fitter.pictures(w + delta)
         parts = []
-        for k, (picture, weight, error) in enumerate(zip(sizes, importance, ERRORS)):
-            share = 1.0 if k == 0 else 1 / (len(sizes) - 1)
+        for picture, weights, error in zip(fitter.pictures(w + delta), fitter.likeness.importance, ERRORS):
             noise = torch.randn(picture.shape, generator=generator)
-            parts.append((picture * (weight * share / (picture[0].numel() * error)).sqrt() * noise).sum())
+            parts.append((picture * (weights / (picture[0].numel() * error)).sqrt() * noise).sum())
         (gradient,) = torch.autograd.grad(torch.stack(parts).sum(), delta)
         total += torch.einsum("nls,nlt->lst", gradient, gradient)
         count += len(w)
@@ -73,12 +71,18 @@ def coordinates(curvature: Tensor) -> Tensor:
     return (vectors * (values.clamp_min(0) + DAMPING).rsqrt()[:, None]).transpose(1, 2).contiguous()
 
 
-def save(path: Path, curvature: Tensor) -> None:
-    """Write the matrices: lower triangles in float16, each level in units of its largest number."""
+def write(folder: Path, model: ModelConfig, weights: Mapping[str, Any], codes: Array, eyes: Any) -> None:
+    """Measure the curvature of a model, its weights as arrays or tensors, and put it into a bundle's folder."""
+    fitter = Fitter(model, {key: torch.as_tensor(value) for key, value in weights.items()}, eyes)
+    save(folder, measure(fitter, codes))
+
+
+def save(folder: Path, curvature: Tensor) -> None:
+    """Put the matrices into a bundle's folder: lower triangles in float16, each level in units of its largest number."""
     rows, columns = np.tril_indices(curvature.shape[1])
     triangles = curvature.numpy()[:, rows, columns]  # (L, S (S + 1) / 2)
     scale = np.maximum(np.abs(triangles).max(1), 1e-30).astype(np.float32)
-    np.savez(path, triangles=(triangles / scale[:, None]).astype(np.float16), scale=scale)
+    np.savez(folder / CURVATURE_FILE, triangles=(triangles / scale[:, None]).astype(np.float16), scale=scale)
 
 
 def load(folder: Path, levels: int, style: int) -> Tensor | None:
@@ -105,16 +109,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
     """Measure the curvature of a bundle that has none yet, and put it there."""
     from vae.export import extend, load_weights
-    from vae.refine_worker import Fitter
 
     if not bundle.levels:
         raise ValueError(f"{bundle.name} has no styles, so nothing of it is refined; choose another model")
     say("measuring")
-    fitter = Fitter(bundle.model, load_weights(bundle.path), bundle.eyes)
-    curvature = measure(fitter, bundle.codes.mu)
 
-    def write(folder: Path) -> None:
-        save(folder / CURVATURE_FILE, curvature)
+    def add(folder: Path) -> None:
+        write(folder, bundle.model, load_weights(folder), bundle.codes.mu, bundle.eyes)
 
     def describe(found: dict[str, Any]) -> str:
         return "\n".join([
@@ -122,6 +123,6 @@ def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) ->
             "end in fewer steps.", "", f"    python -m vae curvature --model {bundle.name}", "",
         ])  # fmt: skip
 
-    extend(bundle, write, HEADING, describe)
+    extend(bundle, add, HEADING, describe)
     print(f"{bundle.name}: curvature of {bundle.levels} levels")
     return 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 import numpy as np
 
 from vae import graph
-from vae.bundle import CURVATURE_FILE, FORMAT, NAME, BundleError, make_session, open_bundle
+from vae.bundle import FORMAT, NAME, BundleError, make_session, open_bundle
 from vae.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -378,8 +378,10 @@ def export_model(
             np.savez_compressed(folder / "directions.npz", **found)
             stats["mean"] = _centred(nets, mu, stats, found)
         if model.levels:
+            from vae import curvature  # it needs torch, which flat models are exported without
+
             say("measuring how the style offsets act")
-            _save_curvature(folder, model, weights, mu, about.eyes)
+            curvature.write(folder, model, weights, mu, about.eyes)
         np.savez_compressed(folder / "stats.npz", **{k: np.asarray(v, np.float32) for k, v in stats.items()})
         config = {
             "format": FORMAT, "name": out.name, "title": about.title, "description": about.description,
@@ -398,16 +400,6 @@ def export_model(
     return out
 
 
-def _save_curvature(folder: Path, model: ModelConfig, weights: Mapping[str, Any], mu: Array, eyes: Any) -> None:
-    import torch
-
-    from vae import curvature
-    from vae.refine_worker import Fitter
-
-    fitter = Fitter(model, {key: torch.as_tensor(value) for key, value in weights.items()}, eyes)
-    curvature.save(folder / CURVATURE_FILE, curvature.measure(fitter, mu))
-
-
 def extend(
     bundle: "Bundle",
     write: Callable[[Path], None],
@@ -424,16 +416,14 @@ def extend(
         copy_of = Path(name) / folder.name
         shutil.copytree(folder, copy_of)
         write(copy_of)
-        config = {key: value for key, value in bundle.config.items() if key != "files"}
-        seal(copy_of, config)
+        seal(copy_of, bundle.config)
         found = measure(open_bundle(copy_of))
-        config["metrics"] = {**config["metrics"], **found}
         text = bundle.card or f"# {bundle.title}\n"
         before, _, after = text.partition(f"\n{heading}\n")
         rest = after[after.find("\n## ") :] if "\n## " in after else "\n"
         section = f"{heading}\n\n{describe(found).rstrip()}\n"
         (copy_of / "card.md").write_text(f"{before.rstrip()}\n\n{section}{rest}".rstrip() + "\n", "utf-8")
-        seal(copy_of, config)
+        seal(copy_of, {**bundle.config, "metrics": {**bundle.metrics, **found}})
         open_bundle(copy_of)
         put(copy_of, folder)
     return found

@@ -139,17 +139,19 @@ def face_weights(size: int, eyes: Any) -> Tensor:
 class Likeness:
     """How far pictures are from photos, both (N, c, s, s) given as their pyramids -> (N,): what refining makes small.
 
+    importance: the weights of the pixels at each size, (1, 1, s, s).
+
     The L1 distance at full size plus the mean of those at 1/2, 1/4 and 1/8 of it, the face counting twice.
     eyes: a face model's eye template, two points in px; without it all pixels weigh the same.
     """
 
     def __init__(self, size: int, eyes: Any = None):
-        self.importance = pyramid(face_weights(size, eyes))
+        first, *rest = pyramid(face_weights(size, eyes))
+        self.importance = [first, *(weights / len(rest) for weights in rest)]
 
     def __call__(self, pictures: list[Tensor], photos: list[Tensor]) -> Tensor:
         sizes = zip(pictures, photos, self.importance)
-        first, *rest = [((a - b).abs() * weight).mean((1, 2, 3)) for a, b, weight in sizes]
-        return first + sum(rest) / len(rest)
+        return sum(((a - b).abs() * weights).mean((1, 2, 3)) for a, b, weights in sizes)
 
 
 class Fitter:
@@ -184,6 +186,12 @@ class Fitter:
         image = self.fast(w)
         return pyramid(image if linear is None else image + linear)
 
+    def offsets(self, u: Tensor) -> Tensor:
+        """What Adam steps over, (N, L, S), as offsets: u itself, or the coordinates that act alike."""
+        import torch
+
+        return u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
+
     def run(self, x: Tensor, z: Tensor, steps: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Fit offsets to images x (N, c, s, s) from codes z (N, d); yields step, psnr (N,), delta (N, L, S).
 
@@ -197,18 +205,15 @@ class Fitter:
         with torch.no_grad():
             w = self.decoder.styles(z)  # (N, L, S)
             linear, targets = self.decoder.linear_image(z), pyramid(x)
-            yield 0, psnr(x, self.decoder(z)), torch.zeros_like(w)
-        # u: delta itself, or its coordinates that act alike
+            first = self.decoder(z)
+            yield 0, psnr(x, first), torch.zeros_like(w)
         u = torch.zeros_like(w, requires_grad=True)
         m, v = torch.zeros_like(w), torch.zeros_like(w)
-        at_first = torch.empty(0)
         rate, beta1 = PLAIN if self.axes is None else (ALIKE[0] / math.sqrt(u[0].numel()), ALIKE[1])
         for k in range(steps):
-            delta = u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
+            delta = self.offsets(u)
             sizes = self.pictures(w + delta, linear)
-            errors = self.likeness(sizes, targets)  # (N,)
-            at_first = errors.detach() if k == 0 else at_first
-            loss = errors.sum() + PENALTY * delta.square().mean((1, 2)).sum()
+            loss = self.likeness(sizes, targets).sum() + PENALTY * delta.square().mean((1, 2)).sum()
             (gradient,) = torch.autograd.grad(loss, u)
             if k and k % REPORT_EVERY == 0:
                 yield k, psnr(x, sizes[0].detach()), delta.detach().clone()
@@ -220,13 +225,12 @@ class Fitter:
                 step = m / (1 - beta1 ** (k + 1)) / ((v / (1 - BETA2 ** (k + 1))).sqrt() + 1e-8)
                 u -= rate * min(1.0, (1 - k / steps) / FALL) * step
         with torch.no_grad():
-            delta = u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
-            image = self.decoder(z, delta)
-            worse = self.likeness(pyramid(image), targets) > at_first
-            if worse.any():  # a photo that the decoder cannot come nearer to stays as it was
-                delta = torch.where(worse[:, None, None], 0.0, delta)
-                image = self.decoder(z, delta)
-            yield steps, psnr(x, image), delta.detach().clone()
+            delta = self.offsets(u).clone()
+            last = self.decoder(z, delta)
+            # A photo that the steps led away from stays as it was.
+            worse = self.likeness(pyramid(last), targets) > self.likeness(pyramid(first), targets)
+            delta[worse], last[worse] = 0.0, first[worse]
+            yield steps, psnr(x, last), delta
 
 
 class Server:
