@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vae.config import ModelConfig
-from vae.model import Autoencoder, Posterior, StyledConv, act
+from vae.layers import StyledConv, act
+from vae.model import Autoencoder, Posterior
 from vae.principal import start_linear
 
 

@@ -104,6 +104,8 @@ class ModelConfig(Config):
     width: factor on all channel counts. style_size: numbers in a style vector ("style" only).
     linear: a linear path beside the networks ("style" only), which training begins at the principal components of
         the pictures: what PCA can say needs no learning, and a short run starts from there.
+    noise: fixed maps of noise in the decoder, from which texture grows ("style" only). offsets: the encoder reads
+        style offsets from a picture beside its code, which say what the code has no room for ("style" only).
     """
 
     architecture: str = "conv"
@@ -114,6 +116,8 @@ class ModelConfig(Config):
     width: float = 1.0
     style_size: int = 384
     linear: bool = False
+    noise: bool = False
+    offsets: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,7 +130,8 @@ class ModelConfig(Config):
             self._require(self.image_size in STYLE_SIZES, "image_size", f"use one of {STYLE_SIZES}")
         else:
             self._require(8 <= self.image_size <= 64, "image_size", "use 8 to 64 pixels")
-            self._require(not self.linear, "linear", "use false, or the 'style' architecture")
+            for key in ("linear", "noise", "offsets"):
+                self._require(not getattr(self, key), key, "use false, or the 'style' architecture")
 
     @property
     def levels(self) -> int:

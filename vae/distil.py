@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 from vae import graph, latent
 from vae.config import Config, ModelConfig
-from vae.model import StyleDecoder, StyledConv
+from vae.layers import StyledConv
+from vae.model import StyleDecoder
 from vae.objective import reconstruction_loss
 from vae.training import uses_bf16
 

@@ -6,7 +6,6 @@ Images are (N, c, s, s) in [-1, 1], decoder outputs are not clamped. A code z is
 
 from __future__ import annotations
 
-import math
 from typing import Iterator
 
 import torch
@@ -14,27 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vae.config import ModelConfig
+from vae.layers import DownBlock, EqualConv, EqualLinear, StyledConv, UpBlock, act, upsample
 
 LOGVAR_MIN, LOGVAR_MAX = -8.0, 4.0
 # An autoencoder has no variance: sigma is 3e-7, so z = mu to float32 precision.
 LOGVAR_NONE = -30.0
 
 
-def act(x: Tensor) -> Tensor:
-    """Leaky ReLU that keeps the variance of its input."""
-    return F.leaky_relu(x, 0.2) * math.sqrt(2)
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Double the resolution, bilinear."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
 class Posterior:
-    """The diagonal Gaussian q(z | x) = N(mu, exp(logvar)).  mu, logvar: (N, d)."""
+    """The diagonal Gaussian q(z | x) = N(mu, exp(logvar)).  mu, logvar: (N, d).
 
-    def __init__(self, mu: Tensor, logvar: Tensor):
-        self.mu, self.logvar = mu, logvar
+    delta (N, L, style): the style offsets that the encoder reads from the picture beside its code, where the model has
+    them. They are exact, no part of the Gaussian.
+    """
+
+    def __init__(self, mu: Tensor, logvar: Tensor, delta: Tensor | None = None):
+        self.mu, self.logvar, self.delta = mu, logvar, delta
 
     def sample(self, eps: Tensor | None = None) -> Tensor:
         """Draw z = mu + sigma * eps, (N, d): the reparameterisation trick (Kingma and Welling 2014, arXiv 1312.6114).
@@ -49,82 +43,8 @@ class Posterior:
         return 0.5 * (self.mu.square() + self.logvar.exp() - 1 - self.logvar)
 
 
-class EqualLinear(nn.Module):
-    """Linear layer with equalised learning rate: W is stored as N(0, 1), used as W / sqrt(fan_in) (arXiv 1710.10196)."""
-
-    def __init__(self, n_in: int, n_out: int, bias: float = 0.0):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in))
-        self.bias = nn.Parameter(torch.full((n_out,), bias))
-        self.scale = 1 / math.sqrt(n_in)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
-
-
-class EqualConv(nn.Module):
-    """Same-size convolution with equalised learning rate."""
-
-    def __init__(self, n_in: int, n_out: int, kernel: int, bias: bool = True):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
-        self.scale = 1 / math.sqrt(n_in * kernel * kernel)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.weight.shape[-1] // 2)
-
-
-class StyledConv(nn.Module):
-    """Convolution modulated by a style, on activations (Karras et al. 2020, arXiv 1912.04958).
-
-    x: (N, n_in, h, w), w: (N, style) -> (N, n_out, h, w). Without `demodulate` it is linear (to_rgb).
-    """
-
-    def __init__(self, n_in: int, n_out: int, kernel: int, style: int, demodulate: bool = True):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(n_out))
-        self.affine = EqualLinear(style, n_in, bias=1.0)
-        self.scale = 1 / math.sqrt(n_in * kernel * kernel)
-        self.demodulate = demodulate
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        s = self.affine(w)  # (N, n_in)
-        weight = self.weight * self.scale
-        y = F.conv2d(x * s[:, :, None, None], weight, padding=weight.shape[-1] // 2)
-        bias = self.bias[None, :, None, None]
-        if not self.demodulate:
-            return y + bias
-        norm = torch.rsqrt(s.square() @ weight.square().sum((2, 3)).T + 1e-6)  # (N, n_out)
-        return act(y * norm[:, :, None, None] + bias)
-
-
-class DownBlock(nn.Module):
-    """Residual block that halves the resolution."""
-
-    def __init__(self, n_in: int, n_out: int):
-        super().__init__()
-        self.conv1 = EqualConv(n_in, n_in, 3)
-        self.conv2 = EqualConv(n_in, n_out, 3)
-        self.skip = EqualConv(n_in, n_out, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = act(self.conv2(F.avg_pool2d(act(self.conv1(x)), 2)))
-        return (y + self.skip(F.avg_pool2d(x, 2))) / math.sqrt(2)
-
-
-class UpBlock(nn.Module):
-    """Two styled convolutions around a doubling of the resolution: see StyleDecoder.maps."""
-
-    def __init__(self, n_in: int, n_out: int, style: int):
-        super().__init__()
-        self.conv_low = StyledConv(n_in, n_out, 3, style)
-        self.conv_high = StyledConv(n_out, n_out, 3, style)
-
-
 class StyleEncoder(nn.Module):
-    """Image (N, c, s, s) -> the 2 d (or d) numbers of the posterior."""
+    """Image (N, c, s, s) -> the 2 d (or d) numbers of the posterior, and style offsets (N, L, style) or None."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -138,8 +58,12 @@ class StyleEncoder(nn.Module):
         side = config.linear_size
         self.linear = EqualLinear(config.channels * side * side, config.latent_size) if side else None
         self.pooling = config.image_size // side if side else 1
+        self.levels, style, self.offsets = config.levels, config.style_size, None
+        if config.offsets:
+            self.offsets = nn.ModuleList([EqualLinear(widths[-1] * 16, style), EqualLinear(style, self.levels * style)])
+            nn.init.zeros_(self.offsets[1].weight)  # training begins without them
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         image, x = x, act(self.from_rgb(x))
         for block in self.blocks:
             x = block(x)
@@ -148,7 +72,10 @@ class StyleEncoder(nn.Module):
         if self.linear is not None:
             mu = self.linear(F.avg_pool2d(image, self.pooling).flatten(1))
             numbers = numbers + F.pad(mu, (0, numbers.shape[1] - mu.shape[1]))  # logvar has no linear part
-        return numbers
+        if self.offsets is None:
+            return numbers, None
+        first, second = self.offsets
+        return numbers, second(act(first(x))).unflatten(1, (self.levels, -1))
 
 
 class StyleDecoder(nn.Module):
@@ -164,8 +91,9 @@ class StyleDecoder(nn.Module):
         style = config.style_size
         self.mapping = nn.ModuleList([EqualLinear(config.latent_size, style), EqualLinear(style, style)])
         self.base = EqualLinear(style, widths[0] * 16)
-        self.conv_first = StyledConv(widths[0], widths[0], 3, style)
-        self.blocks = nn.ModuleList(UpBlock(a, b, style) for a, b in zip(widths, widths[1:]))
+        noisy = [size if config.noise else 0 for size in sizes]
+        self.conv_first = StyledConv(widths[0], widths[0], 3, style, noise_side=noisy[0])
+        self.blocks = nn.ModuleList(UpBlock(a, b, style, side) for a, b, side in zip(widths, widths[1:], noisy[1:]))
         self.to_rgb = nn.ModuleList(StyledConv(a, config.channels, 1, style, demodulate=False) for a in widths)
         sides = [size for size in sizes if size <= config.linear_size]
         self.linear = nn.ModuleList(EqualLinear(config.latent_size, config.channels * side * side) for side in sides)
@@ -282,12 +210,12 @@ class Autoencoder(nn.Module):
         self.decoder = StyleDecoder(config) if style else ConvDecoder(config)
 
     def encode(self, x: Tensor) -> Posterior:
-        """Image (N, c, s, s) in [-1, 1] -> posterior with mu, logvar (N, d)."""
-        numbers = self.encoder(x)
+        """Image (N, c, s, s) in [-1, 1] -> posterior with mu, logvar (N, d) and, where the model has them, offsets."""
+        numbers, delta = self.encoder(x) if self.config.architecture == "style" else (self.encoder(x), None)
         if not self.config.variational:
-            return Posterior(numbers, torch.full_like(numbers, LOGVAR_NONE))
+            return Posterior(numbers, torch.full_like(numbers, LOGVAR_NONE), delta)
         mu, logvar = numbers.chunk(2, dim=1)
-        return Posterior(mu, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
+        return Posterior(mu, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX), delta)
 
     def decode(self, z: Tensor, delta: Tensor | None = None) -> Tensor:
         """Code (N, d) or (N, L, d), style offsets (N, L, style) -> image (N, c, s, s), not clamped."""
@@ -296,4 +224,4 @@ class Autoencoder(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Posterior]:
         """Reconstruct through a sample of the posterior (through mu, if not variational)."""
         q = self.encode(x)
-        return self.decode(q.sample() if self.config.variational else q.mu), q
+        return self.decode(q.sample() if self.config.variational else q.mu, q.delta), q

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vae.config import ModelConfig, ObjectiveConfig
-from vae.model import Autoencoder, DownBlock, EqualConv, EqualLinear, Posterior, act
+from vae.layers import DownBlock, EqualConv, EqualLinear, act
+from vae.model import Autoencoder, Posterior
 from vae.perceptual import Perceptual
 
 # The discriminator's channels by resolution in pixels: wider than the encoder's.

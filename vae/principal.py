@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae.model import Autoencoder, upsample
+from vae.layers import upsample
+from vae.model import Autoencoder
 
 
 @torch.no_grad()

@@ -94,7 +94,7 @@ class FrozenDecoder:
         import torch
         from torch.nn import functional as F
 
-        from vae.model import act, upsample
+        from vae.layers import act, upsample
 
         x = act(F.linear(w[:, 0], self.base, self.base_bias)).unflatten(1, (-1, 4, 4))  # (N, C, 4, 4)
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
