@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from vae.config import ModelConfig, ObjectiveConfig
+from vae.critic import Critic, _deviation
 from vae.model import Autoencoder, Posterior
 from vae.objective import (
     Beta,
-    Critic,
     Draws,
     Objective,
-    _deviation,
     covariance_penalty,
     psnr,
     reconstruction_loss,
@@ -36,7 +35,7 @@ def draws(n: int, config: ModelConfig, seed: int = 0) -> Draws:
 def answering(y: Tensor, d: int = 8) -> SimpleNamespace:
     """A model whose every code is decoded to y (N, c, s, s)."""
     q = Posterior(torch.zeros(len(y), d), torch.zeros(len(y), d))
-    return SimpleNamespace(encode=lambda x: q, decode=lambda z: y)
+    return SimpleNamespace(encode=lambda x: q, decode=lambda z, delta=None: y)
 
 
 def test_reconstruction_units() -> None:

@@ -150,6 +150,7 @@ class ModelConfig(Config):
 
 RECONSTRUCTIONS = ("mse", "l1", "multiscale")
 KL_SCHEDULES = ("fixed", "warmup", "target")
+PRIORS = ("normal", "fitted")
 PRECISIONS = ("auto", "float32", "bf16")
 PARTS = ("all", "encoder")
 
@@ -222,6 +223,13 @@ class ObjectiveConfig(Config):
         pictures together then lie as prior draws do (DIP-VAE-II, Kumar et al. 2018, arXiv 1711.00848).
     colour: relative size, 0..1, of random brightness and contrast shifts of what the discriminator sees, with a
         mirror image half of the time (DiffAugment, Zhao et al. 2020, arXiv 2006.10738); 0 is neither.
+    judges: weight of further discriminators that look at features of vae.perceptual's network, 0 is none
+        (vae.critic.Judges); judge_penalty: of their slopes, squared.
+    identity: weight of how different the people in an image of an aligned face and in its reconstruction look
+        (vae.identity), 0 is none.
+    offsets: weight of the mean square of the encoder's style offsets, which it keeps small.
+    prior: where draws that are to look real come from: "normal" is N(0, I), "fitted" a mixture of Gaussians that
+        follows the codes (vae.fitted), as the app's own draws do.
     """
 
     reconstruction: str = "mse"
@@ -243,6 +251,11 @@ class ObjectiveConfig(Config):
     perceptual_side: int = 128
     covariance: float = 0.0
     colour: float = 0.0
+    judges: float = 0.0
+    judge_penalty: float = 1.0
+    identity: float = 0.0
+    offsets: float = 0.02
+    prior: str = "normal"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -271,6 +284,9 @@ class ObjectiveConfig(Config):
             self.perceptual_side in range(32, 225, 32), "perceptual_side", "use a multiple of 32 from 32 to 224 pixels"
         )
         self._require(self.covariance >= 0, "covariance", "use 0 for none, or a weight such as 0.1")
+        for key in ("judges", "judge_penalty", "identity", "offsets"):
+            self._require(getattr(self, key) >= 0, key, "use 0 for none, or a weight above")
+        self._require(self.prior in PRIORS, "prior", f"choose one of {', '.join(PRIORS)}")
         self._require(0 <= self.colour <= 1, "colour", "use 0 for none, or a relative size up to 1, such as 0.1")
 
 
@@ -285,6 +301,9 @@ class TrainingConfig(Config):
     flip: mirror half of the images. augment: shift images by up to 1/16 of the side, scale them by 0.9 to 1.1, and
         frame a tenth of them in one colour, so that such pictures come back as they went in: they are input and target.
     part: "encoder" trains the encoder alone, the decoder is frozen.
+    frozen_images: for so many images at first the decoder is frozen, while encoder and discriminators learn: of use
+        where trained weights begin beside a discriminator that knows nothing yet.
+    compile: fuse the networks' operations by torch.compile, which takes a minute or two at first; for GPUs.
     start_from: run folder or bundle whose weights to begin with.
     device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA and CPU; auto uses it where it is fast.
     log_every, validate_every: in steps (0: no such marks). validate_seconds: validate as well when so many
@@ -306,6 +325,8 @@ class TrainingConfig(Config):
     flip: bool = False
     augment: bool = False
     part: str = "all"
+    frozen_images: int = 0
+    compile: bool = False
     start_from: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -344,6 +365,7 @@ class TrainingConfig(Config):
         self._require(self.validate_seconds >= 0, "validate_seconds", "use 0 for no marks by time, or more")
         self._require(self.validation_images >= 1, "validation_images", "use 1 or more")
         self._require(self.checkpoint_seconds >= 0, "checkpoint_seconds", "use 0 for every step, or more")
+        self._require(self.frozen_images >= 0, "frozen_images", "use 0 for none, or a count of images")
         self._require(0 <= self.threads <= 1024, "threads", "use 0 for torch's choice, or a count")
 
 

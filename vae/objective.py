@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vae.config import ModelConfig, ObjectiveConfig
-from vae.layers import DownBlock, EqualConv, EqualLinear, act
+from vae.critic import Critic, Judges, unit
+from vae.fitted import FittedPrior
+from vae.identity import Identity
 from vae.model import Autoencoder, Posterior
-from vae.perceptual import Perceptual
+from vae.perceptual import CHANNELS, Perceptual, feature_distance
 
-# The discriminator's channels by resolution in pixels: wider than the encoder's.
-CRITIC_CHANNELS = {4: 512, 8: 512, 16: 288, 32: 160, 64: 96, 128: 48, 256: 24}
 LOG_BETA_MIN, LOG_BETA_MAX = -20.0, 10.0
+# Of the five feature maps of vae.perceptual these many are judged: the last is what vae.quality measures with.
+JUDGED = 4
 
 
 def reconstruction_loss(x: Tensor, y: Tensor, kind: str) -> Tensor:
@@ -127,6 +129,8 @@ class Draws:
 
     eps (N, d): the posterior's noise. a, b (N, d): prior draws. t (N, 1), kind (N, 1): uniform in
     [0, 1). cut (N, 1): the level from which a style mix takes b. colour (N, 3): uniform in [0, 1), see recolour.
+    part (N, 2): uniform in [0, 1), the Gaussians of a fitted prior that a and b come from. keep (N, 1): uniform in
+    [0, 1), whether a reconstruction has the encoder's style offsets.
     """
 
     eps: Tensor
@@ -136,60 +140,30 @@ class Draws:
     kind: Tensor | None = None
     cut: Tensor | None = None
     colour: Tensor | None = None
+    part: Tensor | None = None
+    keep: Tensor | None = None
 
 
 @dataclass
 class Terms:
     """A step's losses. total and kl are 0-dim with gradient; parts are 0-dim, detached, for the log.
 
-    fakes: reconstructions and decoded latents (N, c, s, s), detached, for the discriminator's turn.
+    fakes: reconstructions and decoded latents (N, c, s, s), detached, for the discriminator's turn; maps: what the
+    judges look at, of the images and of each fake, detached. mu (N, d): the codes, detached.
     """
 
     total: Tensor
     kl: Tensor
     parts: dict[str, Tensor]
     fakes: list[Tensor] = field(default_factory=list)
-
-
-class Critic(nn.Module):
-    """The discriminator: image (N, c, s, s) -> score (N,), and its blocks' features."""
-
-    def __init__(self, config: ModelConfig):
-        super().__init__()
-        sizes = [config.image_size >> i for i in range(config.levels)]  # s ... 4 px
-        widths = [max(8, round(CRITIC_CHANNELS[size] * config.width)) for size in sizes]
-        self.from_rgb = EqualConv(config.channels, widths[0], 1)
-        self.blocks = nn.ModuleList(DownBlock(a, b) for a, b in zip(widths, widths[1:]))
-        self.conv = EqualConv(widths[-1] + 1, widths[-1], 3)
-        self.fc = EqualLinear(widths[-1] * 16, widths[-1])
-        self.score = EqualLinear(widths[-1], 1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        features = []
-        x = act(self.from_rgb(x))
-        for block in self.blocks:
-            x = block(x)
-            features.append(x)
-        x = torch.cat([x, _deviation(x)], 1)
-        x = act(self.conv(x)).flatten(1)
-        return self.score(act(self.fc(x)))[:, 0].float(), features
-
-
-def _deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Minibatch standard deviation (arXiv 1710.10196), one number per group of images: (N, 1, h, w).
-
-    Groups are neighbours, so that real and made images, one after the other in a batch, never mix.
-    """
-    group = math.gcd(len(x), group)
-    y = x.float().unflatten(0, (-1, group))  # (N / group, group, C, h, w)
-    y = (y.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # (N / group,)
-    return y.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:]).to(x.dtype)
+    maps: list[list[Tensor]] = field(default_factory=list)
+    mu: Tensor | None = None
 
 
 class Objective(nn.Module):
     """The losses of a configuration, with their state: beta and, where wanted, the discriminator.
 
-    Raises PerceptualError where a perceptual loss is wanted and its network is not installed.
+    Raises PerceptualError or IdentityError where a loss is wanted and its network is not installed.
     """
 
     def __init__(self, config: ObjectiveConfig, model: ModelConfig):
@@ -205,17 +179,22 @@ class Objective(nn.Module):
                 f"use 0, or a variational model"
             )
         self.config, self.model_config = config, model
+        self.compiled = False
         self.beta = Beta(config)
         self.critic = Critic(model) if config.adversarial else None
-        # Never learns, so it is no submodule: neither parameters nor checkpoints are to hold it. Its own copy, because
-        # it moves to the objective's device.
-        network = Perceptual(config.perceptual_side) if config.perceptual else None
-        object.__setattr__(self, "perceptual", network)
+        self.judges = Judges(CHANNELS[:JUDGED]) if config.adversarial and config.judges else None
+        self.prior = FittedPrior(model.latent_size) if config.adversarial and config.prior == "fitted" else None
+        # These never learn, so they are no submodules: neither parameters nor checkpoints are to hold them. Copies of
+        # their own, because they move to the objective's device.
+        perceptual = Perceptual(config.perceptual_side) if config.perceptual or self.judges else None
+        object.__setattr__(self, "perceptual", perceptual)
+        object.__setattr__(self, "identity", Identity() if config.identity else None)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Objective:
-        """What .to(device) and the like come down to; the perceptual network, no submodule, goes along."""
-        if self.perceptual is not None:
-            self.perceptual._apply(fn, recurse)
+        """What .to(device) and the like come down to; the frozen networks, no submodules, go along."""
+        for network in (self.perceptual, self.identity):
+            if network is not None:
+                network._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     def sharpness(self, progress: float) -> float:
@@ -240,26 +219,41 @@ class Objective(nn.Module):
         config, sharpness = self.config, self.sharpness(progress)
         with autocast or contextlib.nullcontext():
             q = model.encode(x)
-            q = Posterior(q.mu.float(), q.logvar.float())
+            q = Posterior(q.mu.float(), q.logvar.float(), q.delta if q.delta is None else q.delta.float())
             z = q.sample(draws.eps) if self.model_config.variational else q.mu
-            y = model.decode(z).float()
+            # Half of the reconstructions come from the code alone, which so says as much as it can.
+            delta = q.delta if q.delta is None else torch.where(draws.keep[:, :, None] < 0.5, q.delta, 0.0)
+            y = model.decode(z, delta).float()
         reconstruction = reconstruction_loss(x, y, config.reconstruction).mean()
         total, parts = config.weight * reconstruction, {"reconstruction": reconstruction.detach()}
         kl = torch.zeros_like(reconstruction)
+
+        def add(name: str, weight: float, value: Tensor) -> None:
+            nonlocal total
+            total = total + weight * value
+            parts[name] = value.detach()
+
         if self.model_config.variational:
             kl, beta = q.kl().sum(1).mean(), self.beta.value(progress)
             total = total + beta * kl
             parts |= {"kl": kl.detach(), "beta": beta}
-        if self.perceptual is not None:  # in float32: bfloat16 would round small distances away
-            perceptual = self.perceptual.distance(x, y).mean()
-            total = total + config.perceptual * perceptual
-            parts["perceptual"] = perceptual.detach()
+        if q.delta is not None:
+            add("offsets", config.offsets, q.delta.square().mean())
+        seen: list[list[Tensor]] = []  # features of x and of y
+        if self.perceptual is not None:
+            with self._fast(autocast):
+                with torch.no_grad():
+                    seen.append(self.perceptual.levels(x))
+                seen.append(self.perceptual.levels(y))
+            add("perceptual", config.perceptual, feature_distance(*seen).mean())
+        if self.identity is not None:
+            with self._fast(autocast):
+                distance = self.identity.distance(x, y)
+            add("identity", config.identity, distance.mean())
         if config.covariance:
-            covariance = covariance_penalty(q)
-            total = total + config.covariance * covariance
-            parts["covariance"] = covariance.detach()
+            add("covariance", config.covariance, covariance_penalty(q))
         if not sharpness:
-            return Terms(total, kl, parts | {"loss": total.detach()})
+            return Terms(total, kl, parts | {"loss": total.detach()}, mu=q.mu.detach())
 
         with autocast or contextlib.nullcontext():
             made = model.decode(self.latents(z.detach(), draws)).float()
@@ -268,10 +262,24 @@ class Objective(nn.Module):
         # Relativistic: an image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
         adversarial = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
         distances = [F.l1_loss(b.float(), a.detach().float()) for a, b, _ in (f.chunk(3) for f in features)]
-        feature = torch.stack(distances).mean()
-        total = total + sharpness * (config.adversarial * adversarial + config.feature * feature)
-        parts |= {"adversarial": adversarial.detach(), "feature": feature.detach(), "loss": total.detach()}
-        return Terms(total, kl, parts, [y.detach(), made.detach()])
+        add("adversarial", sharpness * config.adversarial, adversarial)
+        add("feature", sharpness * config.feature, torch.stack(distances).mean())
+        maps: list[list[Tensor]] = []
+        if self.judges is not None:
+            with self._fast(autocast):
+                maps = [unit(found[:JUDGED]) for found in (*seen, self.perceptual.levels(made))]
+            with autocast or contextlib.nullcontext():
+                real, rebuilt, drawn = self.judges([torch.cat(level) for level in zip(*maps)]).chunk(3)
+            judged = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
+            add("judged", sharpness * config.judges, judged)
+            maps = [[level.detach() for level in found] for found in maps]
+        return Terms(total, kl, parts | {"loss": total.detach()}, [y.detach(), made.detach()], maps, q.mu.detach())
+
+    @staticmethod
+    def _fast(autocast: contextlib.AbstractContextManager | None) -> contextlib.AbstractContextManager:
+        """For the frozen networks: the autocast of a GPU, where they would cost half a step; float32 on a CPU."""
+        cuda = isinstance(autocast, torch.autocast) and autocast.device == "cuda"
+        return autocast if cuda else contextlib.nullcontext()
 
     def _seen(self, images: list[Tensor], colour: Tensor | None) -> Tensor:
         """What the discriminator sees of images, each (N, c, s, s), one after the other: (k N, c, s, s).
@@ -288,8 +296,11 @@ class Objective(nn.Module):
         From codes z (N, d) of a batch: slerps of neighbours, style mixes of two prior draws, prior draws.
         """
         levels = torch.arange(self.model_config.levels, device=z.device)[None, :, None]  # (1, L, 1)
-        prior = draws.a[:, None].expand(-1, levels.shape[1], -1)  # (N, L, d)
-        mixed = torch.where(levels < draws.cut[:, None], prior, draws.b[:, None])
+        a, b = draws.a, draws.b
+        if self.prior is not None:
+            a, b = (self.prior.draw(noise, draws.part[:, i : i + 1]) for i, noise in enumerate((a, b)))
+        prior = a[:, None].expand(-1, levels.shape[1], -1)  # (N, L, d)
+        mixed = torch.where(levels < draws.cut[:, None], prior, b[:, None])
         between = slerp(z, z.roll(1, 0), draws.t)[:, None]
         kind, first = draws.kind[:, None], self.config.slerp_share
         return torch.where(kind < first, between, torch.where(kind < first + self.config.mix_share, mixed, prior))
@@ -312,8 +323,9 @@ class Objective(nn.Module):
         if not penalise:
             with autocast or contextlib.nullcontext():
                 scores, _ = self.critic(images)
-        else:  # in float32: second derivatives in bfloat16 are noise
-            scores, _ = self.critic(images.requires_grad_())
+        else:  # in float32: second derivatives in bfloat16 are noise; `forward`: what is compiled has none
+            critic = self.critic.forward if self.compiled else self.critic
+            scores, _ = critic(images.requires_grad_())
         real, *others = scores.split(len(x))
         loss = torch.stack([F.softplus(other - real).mean() for other in others]).mean()
         parts = {"discriminator": loss.detach()}
@@ -325,3 +337,16 @@ class Objective(nn.Module):
             # Seldom, and stronger then: the mean strength stays gamma (lazy regularisation, arXiv 1912.04958).
             loss = loss + self.config.penalty_every * penalty
         return loss, parts
+
+    def judge(
+        self, maps: list[list[Tensor]], autocast: contextlib.AbstractContextManager | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The judges' loss on the feature maps of real images and of each kind of fakes -> loss (0-dim), its parts."""
+        # Small networks: their slopes are cheap, and held down at every step, in float32.
+        levels = [torch.cat(level).requires_grad_() for level in zip(*maps)]
+        scores = self.judges(levels)
+        real, *others = scores.split(len(maps[0][0]))
+        loss = torch.stack([F.softplus(other - real).mean() for other in others]).mean()
+        slopes = torch.autograd.grad(scores.sum(), levels, create_graph=True)
+        penalty = torch.stack([slope.square().flatten(1).sum(1).mean() for slope in slopes]).mean()
+        return loss + self.config.judge_penalty * penalty, {"judges": loss.detach(), "judge_penalty": penalty.detach()}

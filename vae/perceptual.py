@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 SIDE = 224  # the side of the pictures that the network was trained on
 LEVELS = 5  # of halved resolution, from 112 px to 7 px
+CHANNELS = [16, 24, 40, 112, 320]  # of the feature maps at each of them
 POOLED = 320  # features of a whole picture
 
 
@@ -73,8 +74,13 @@ class Perceptual(nn.Module):
         cosine), averaged over places and resolutions: LPIPS (Zhang et al. 2018, arXiv 1801.03924) without its
         learnt weights.
         """
-        a, b = self.levels(x), self.levels(y)
-        return torch.stack([1 - F.cosine_similarity(p, q, dim=1, eps=1e-6).mean((1, 2)) for p, q in zip(a, b)]).mean(0).clamp_min(0)
+        return feature_distance(self.levels(x), self.levels(y))
+
+
+def feature_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """Perceptual distance (N,) of pairs of pictures from their feature maps at each level: see Perceptual.distance."""
+    places = [1 - F.cosine_similarity(p.float(), q.float(), dim=1, eps=1e-6).mean((1, 2)) for p, q in zip(a, b)]
+    return torch.stack(places).mean(0).clamp_min(0)
 
 
 @lru_cache(maxsize=2)

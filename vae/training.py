@@ -21,6 +21,7 @@ import json
 import math
 import os
 import queue
+import re
 import signal
 import threading
 import time
@@ -42,10 +43,12 @@ from torch.nn import functional as F
 from vae.config import PRESETS, ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import ImageSet, open_split
 from vae.hardware import native_bf16
+from vae.identity import IdentityError
 from vae.model import Autoencoder
 from vae.objective import Draws, Objective, psnr, reconstruction_loss
-from vae.perceptual import PerceptualError
+from vae.perceptual import PerceptualError, perceptual
 from vae.principal import start_linear
+from vae.quality import frechet
 
 FORMAT = 1
 CHECKPOINT = "checkpoint.safetensors"
@@ -53,6 +56,8 @@ CHECKPOINT = "checkpoint.safetensors"
 COLLAPSED_NATS = 0.05
 _POLL_SECONDS = 0.25
 PCA_IMAGES = 4096
+# Weights that a run may begin without, where it starts from a model that had none of them.
+ADDED = re.compile(r"decoder\..*\.(noise|strength)|encoder\.offsets\..*")
 
 
 class TrainingError(RuntimeError):
@@ -291,6 +296,14 @@ class _World:
         dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self.control)
         return tensor.tolist()
 
+    def gather(self, values: Tensor) -> Tensor:
+        """The values (n, ...) of all processes, one after the other."""
+        if self.size == 1:
+            return values
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
     def share(self, tensors: Sequence[Tensor]) -> None:
         """Give every process the first one's values of these tensors on the CPU."""
         if self.size > 1:
@@ -379,6 +392,7 @@ class Batches:
         sharp: bool = False,
         pin: bool = False,
         colour: bool = False,
+        fitted: bool = False,
     ):
         self.data, self.model, self.seed, self.flip, self.sharp, self.pin = (
             data,
@@ -388,7 +402,7 @@ class Batches:
             sharp,
             pin,
         )
-        self.augment, self.colour = training.augment, colour
+        self.augment, self.colour, self.fitted = training.augment, colour, fitted
         self.size = training.batch_size
         self.share = slice(rank * self.size // world, (rank + 1) * self.size // world)
         self._order: dict[int, np.ndarray] = {}
@@ -423,6 +437,8 @@ class Batches:
         # Later terms draw after earlier ones: without them a run keeps its random numbers.
         augment = uniform(AUGMENT_PLACES + self.model.channels) if self.augment else None
         draws.colour = uniform(3) if self.colour else None
+        draws.part = uniform(2) if self.fitted else None
+        draws.keep = uniform() if self.model.offsets else None
         return Batch(self._ready(self.data.images(self.indices(step)[mine])), flip, draws, augment)
 
     def _ready(self, array: np.ndarray) -> Tensor:
@@ -508,7 +524,7 @@ class Trainer:
             self.model = Autoencoder(recipe.model)
             try:
                 self.objective = Objective(recipe.objective, recipe.model)
-            except (ValueError, PerceptualError) as error:
+            except (ValueError, PerceptualError, IdentityError) as error:
                 raise TrainingError(str(error)) from None
         if fresh and recipe.model.linear and not self.config.start_from:
             self._start_linear()
@@ -524,9 +540,14 @@ class Trainer:
         self.parameters = dict(trained.named_parameters())
         self.optimiser = self._adam(self.parameters)
         critic = self.objective.critic
-        self.critic_parameters = dict(critic.named_parameters()) if critic else {}
-        self.critic_optimiser = self._adam(self.critic_parameters) if critic else None
+        self.adversaries: dict[str, tuple[torch.optim.Adam, dict[str, nn.Parameter]]] = {}
+        for name, network in (("critic", critic), ("judges", self.objective.judges)):
+            if network is not None:
+                parameters = dict(network.named_parameters())
+                self.adversaries[name] = self._adam(parameters), parameters
         self.ema = copy.deepcopy(self.model).requires_grad_(False).eval() if self.config.ema_images else self.model
+        if self.config.compile:
+            self._compile()
         self.batches = Batches(
             train,
             recipe.model,
@@ -536,6 +557,7 @@ class Trainer:
             critic is not None,
             self.device.type == "cuda",
             critic is not None and recipe.objective.colour > 0,
+            self.objective.prior is not None,
         )
         bf16 = uses_bf16(self.device, self.config.precision, recipe.model)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
@@ -545,6 +567,15 @@ class Trainer:
     def _adam(self, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Adam:
         betas = (self.config.adam_beta1, self.config.adam_beta2)
         return torch.optim.Adam(parameters.values(), lr=self.config.learning_rate, betas=betas, fused=True)
+
+    def _compile(self) -> None:
+        objective = self.objective
+        objective.compiled = True
+        for network in (self.model.encoder, self.model.decoder, objective.critic, objective.identity):
+            if network is not None:
+                network.compile()
+        if objective.perceptual is not None:
+            objective.perceptual.levels = torch.compile(objective.perceptual.levels)
 
     def _start_linear(self) -> None:
         """Begin at the principal components of some of the pictures: the first process finds them for all."""
@@ -563,8 +594,10 @@ class Trainer:
             from vae.export import load_weights  # reads a bundle's ONNX files
 
             weights = load_weights(path)
+        # What a model may have beside an older one acts on nothing at first: noise in no strength, offsets of 0.
+        new = {k: v for k, v in self.model.state_dict().items() if ADDED.fullmatch(k) and k not in weights}
         try:
-            self.model.load_state_dict(weights)
+            self.model.load_state_dict({**weights, **new})
         except RuntimeError:
             raise TrainingError(
                 f"the weights of {path.name} do not fit this model; use its architecture, sizes and latent size"
@@ -592,27 +625,47 @@ class Trainer:
         x, draws = batch.to(self.device)
         if critic:
             critic.requires_grad_(False)
+        if self.objective.judges:
+            self.objective.judges.requires_grad_(False)
         terms = self.objective(self.model, x, draws, progress, self.autocast)
-        kl, norm = self._descend(self.optimiser, self.parameters, terms.total, rate, terms.kl.detach())
+        frozen = self.model.decoder if self.images < self.config.frozen_images else None
+        kl, norm = self._descend(self.optimiser, self.parameters, terms.total, rate, terms.kl.detach(), frozen)
         if terms.fakes:
             critic.requires_grad_(True)
             penalise = self.step_count % self.recipe.objective.penalty_every == 0 and self.recipe.objective.penalty > 0
             loss, parts = self.objective.discriminator(x, terms.fakes, penalise, self.autocast, draws.colour)
-            self._descend(self.critic_optimiser, self.critic_parameters, loss, rate, kl)
+            self._descend(*self.adversaries["critic"], loss, rate, kl)
+            terms.parts.update(parts)
+        if terms.maps:
+            self.objective.judges.requires_grad_(True)
+            loss, parts = self.objective.judge(terms.maps)
+            self._descend(*self.adversaries["judges"], loss, rate, kl)
             terms.parts.update(parts)
         self.objective.beta.update(kl)
+        if self.objective.prior is not None:
+            self.objective.prior.update(self.world.gather(terms.mu), self.step_count)
         self.step_count += 1
         self._average_weights()
         self.meter.add(terms.parts | {"gradient_norm": norm})
 
     def _descend(
-        self, optimiser: torch.optim.Adam, parameters: Mapping[str, nn.Parameter], loss: Tensor, rate: float, kl: Tensor
+        self,
+        optimiser: torch.optim.Adam,
+        parameters: Mapping[str, nn.Parameter],
+        loss: Tensor,
+        rate: float,
+        kl: Tensor,
+        frozen: nn.Module | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Backward pass, exchange between processes, guard, step -> mean KL and norm of the gradient."""
         optimiser.zero_grad()
         loss.backward()
-        kl = self.world.average_gradients(list(parameters.values()), kl)
-        gradients = [p.grad for p in parameters.values()]
+        if frozen is not None:  # asking for no gradient would compile networks twice
+            for parameter in frozen.parameters():
+                parameter.grad = None
+        learning = [p for p in parameters.values() if p.grad is not None]
+        kl = self.world.average_gradients(learning, kl)
+        gradients = [p.grad for p in learning]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.config.clip:
             torch._foreach_mul_(gradients, (self.config.clip / (norm + 1e-6)).clamp(max=1.0))
@@ -644,25 +697,38 @@ class Trainer:
         """Measure the averaged weights on the validation set (at most validation_images of it).
 
         reconstruction, kl (nats per image), kl_per_dimension, loss at the present beta; psnr in dB and
-        active (dimensions above 0.05 nats) of reconstructions from mu.
+        active (dimensions above 0.05 nats) of reconstructions from mu. Where the model has style offsets, psnr is with
+        them and psnr_code without. Where there is a perceptual network and a discriminator, frechet and frechet_draws:
+        Frechet distances of reconstructions and of draws to the pictures, as vae.quality measures them; where people
+        are told apart, identity: that distance.
         """
         config, variational = self.recipe.objective, self.recipe.model.variational
         subset = self.validation_set.subset(np.arange(min(len(self.validation_set), self.config.validation_images)))
         rng = np.random.default_rng((self.config.seed, 3))
         sums, kl_sum = (
-            torch.zeros(2, device=self.device),
+            torch.zeros(4, device=self.device),
             torch.zeros(self.recipe.model.latent_size, device=self.device),
         )
+        realism = _Realism(self.objective, self.device)
         for images in subset.batches(min(self.config.batch_size, 128)):
             x = to_pixels(torch.from_numpy(images).to(self.device))
             q = self.ema.encode(x)
-            y = self.ema.decode(q.mu)
+            y = self.ema.decode(q.mu, q.delta)
             eps = torch.from_numpy(rng.standard_normal(q.mu.shape, np.float32)).to(self.device)
-            noisy = self.ema.decode(q.sample(eps)) if variational else y
-            sums += torch.stack([reconstruction_loss(x, noisy, config.reconstruction).sum(), psnr(x, y).sum()])
+            noisy = self.ema.decode(q.sample(eps), q.delta) if variational else y
+            plain = y if q.delta is None else self.ema.decode(q.mu)
+            apart = torch.zeros(()) if self.objective.identity is None else self.objective.identity.distance(x, y).sum()
+            sums += torch.stack(
+                [reconstruction_loss(x, noisy, config.reconstruction).sum(), psnr(x, y).sum(), psnr(x, plain).sum(),
+                 apart.to(self.device)]
+            )  # fmt: skip
             kl_sum += q.kl().sum(0)
-        reconstruction, decibels = (sums / len(subset)).tolist()
+            realism.add(x, y, self.ema.decode(self._drawn(rng, len(x))) if realism.network else None)
+        reconstruction, decibels, plain, apart = (sums / len(subset)).tolist()
         metrics = {"reconstruction": reconstruction, "psnr": decibels, "loss": config.weight * reconstruction}
+        metrics |= {"psnr_code": plain} if self.recipe.model.offsets else {}
+        metrics |= {"identity": apart} if self.objective.identity is not None else {}
+        metrics |= realism.figures()
         if variational:
             kl = (kl_sum / len(subset)).tolist()
             beta = float(self.objective.beta.value(self.progress))
@@ -675,6 +741,13 @@ class Trainer:
             metrics["loss"] += beta * metrics["kl"]
         return metrics
 
+    def _drawn(self, rng: np.random.Generator, n: int) -> Tensor:
+        """Codes (n, d) of the prior that the run draws from."""
+        z = torch.from_numpy(rng.standard_normal((n, self.recipe.model.latent_size), np.float32)).to(self.device)
+        if self.objective.prior is None:
+            return z
+        return self.objective.prior.draw(z, torch.from_numpy(rng.random((n, 1), np.float32)).to(self.device))
+
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
         """Pictures of what the averaged weights can do now: the same codes and images every time."""
@@ -683,9 +756,8 @@ class Trainer:
             torch.from_numpy(self.validation_set.images(range(min(len(self.validation_set), 32)))).to(self.device)
         )
         q = model.encode(x)
-        pairs = torch.stack([x, model.decode(q.mu)], 1).flatten(0, 1)
-        rng = np.random.default_rng((self.config.seed, 4))
-        z = torch.from_numpy(rng.standard_normal((64, d), np.float32)).to(self.device)
+        pairs = torch.stack([x, model.decode(q.mu, q.delta)], 1).flatten(0, 1)
+        z = self._drawn(np.random.default_rng((self.config.seed, 4)), 64)
         spread = torch.ones(d, device=self.device)
         middle = torch.zeros_like(spread)
         if not self.recipe.model.variational:  # its codes are where they are: draw from their spread
@@ -717,8 +789,8 @@ class Trainer:
 
     def _optimisers(self) -> Iterator[tuple[str, torch.optim.Adam, dict[str, nn.Parameter]]]:
         yield "model", self.optimiser, self.parameters
-        if self.critic_optimiser:
-            yield "critic", self.critic_optimiser, self.critic_parameters
+        for name, (optimiser, parameters) in self.adversaries.items():
+            yield name, optimiser, parameters
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint of the same model and objective. Raises TrainingError where it does not fit."""
@@ -743,6 +815,27 @@ class Trainer:
                     state["state"][place] = kept
             optimiser.load_state_dict(state)
         self.step_count, self.seconds = int(checkpoint.state["step"]), float(checkpoint.state["seconds"])
+
+
+class _Realism:
+    """Frechet distances of reconstructions and draws to the pictures of a validation, where a run works on realism."""
+
+    def __init__(self, objective: Objective, device: torch.device):
+        self.network = None
+        if objective.critic is not None and objective.perceptual is not None:
+            self.network = copy.deepcopy(perceptual()).to(device)
+        self.found: list[list[np.ndarray]] = [[], [], []]
+
+    def add(self, *pictures: Tensor | None) -> None:
+        if self.network is not None:
+            for found, images in zip(self.found, pictures):
+                found.append(self.network.pooled(images.clamp(-1, 1)).double().cpu().numpy())
+
+    def figures(self) -> dict[str, float]:
+        if self.network is None or sum(map(len, self.found[0])) < 2:
+            return {}
+        real, rebuilt, drawn = (np.concatenate(found) for found in self.found)
+        return {"frechet": frechet(real, rebuilt), "frechet_draws": frechet(real, drawn)}
 
 
 def _sheet(images: np.ndarray, columns: int) -> Image.Image:
