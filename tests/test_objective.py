@@ -166,7 +166,7 @@ def test_latents_are_slerps_mixes_and_draws() -> None:
     n, objective = 6, Objective(ObjectiveConfig(adversarial=0.5), STYLE)
     noise, z = draws(n, STYLE), torch.randn(n, 8)
     noise.kind = torch.tensor([0.0, 0.29, 0.31, 0.59, 0.61, 0.99])[:, None]
-    codes = objective.latents(z, noise)
+    codes, _ = objective.latents(z, noise)
     assert codes.shape == (n, STYLE.levels, 8)
     between = slerp(z, z.roll(1, 0), noise.t)
     for i in (0, 1):

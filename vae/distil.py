@@ -25,7 +25,7 @@ from vae.config import Config, ModelConfig
 from vae.layers import StyledConv
 from vae.model import StyleDecoder
 from vae.objective import reconstruction_loss
-from vae.training import uses_bf16
+from vae.training import choose_device, uses_bf16
 
 if TYPE_CHECKING:
     from vae.bundle import Bundle
@@ -46,7 +46,7 @@ class DistilConfig(Config):
     width: its channels as a share of the full decoder's. The run ends after `steps`, or after `minutes` where steps
     is 0; the learning rate falls linearly to 0 over the last share `decay`, the weight `feature` of the distance
     between features over all of it.
-    precision: as vae.config.TrainingConfig's.
+    precision, device: as vae.config.TrainingConfig's.
     """
 
     width: float = 0.5
@@ -58,6 +58,7 @@ class DistilConfig(Config):
     feature: float = 0.5
     seed: int = 0
     precision: str = "auto"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,9 +111,10 @@ class CodeSource:
 def offsets(rng: np.random.Generator, w: Tensor) -> Tensor:
     """Style offsets like those of refined photos, for styles w (n, L, S): half of them none, half noise and drift."""
     n, levels, style = w.shape
-    noise = torch.from_numpy(rng.standard_normal((n, levels, style), np.float32)) * w.std()
+    noise = torch.from_numpy(rng.standard_normal((n, levels, style), np.float32)).to(w.device) * w.std()
     drift = w.roll(1, 0) - w
     size = torch.from_numpy((rng.random((n, 2, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)).astype(np.float32))
+    size = size.to(w.device)
     return size[:, 0] * noise + 0.5 * size[:, 1] * drift
 
 
@@ -165,6 +167,9 @@ def prune(teacher: StyleDecoder, student: StyleDecoder, kept: list[Tensor]) -> N
 
 
 def _take(source: StyledConv, target: StyledConv, inputs: Tensor, outputs: Tensor) -> None:
+    if hasattr(source, "noise"):
+        target.noise.copy_(source.noise)
+        target.strength.copy_(source.strength[outputs])
     # The equalised learning rate divides by the root of fan_in, which is now another one.
     target.weight.copy_(source.weight[outputs][:, inputs] * (source.scale / target.scale))
     target.bias.copy_(source.bias[outputs])
@@ -180,16 +185,16 @@ def light_config(model: ModelConfig, width: float) -> ModelConfig:
 class _Memory:
     """What the teacher answered lately, so that each of its answers teaches a few times. In bfloat16: 1.5 MB a code."""
 
-    def __init__(self, teacher: StyleDecoder, kept: list[Tensor], bf16: bool):
-        self.teacher, self.kept, self.bf16 = teacher, kept, bf16
+    def __init__(self, teacher: StyleDecoder, kept: list[Tensor], bf16: bool, device: torch.device):
+        self.teacher, self.kept, self.bf16, self.device = teacher, kept, bf16, device
         self.rows: list[list[Tensor]] = []
 
     @torch.no_grad()
     def learn(self, z: Array, rng: np.random.Generator) -> None:
         """Ask the teacher about codes z (n, L, d), with style offsets."""
-        w = self.teacher.styles(torch.from_numpy(z))
+        w = self.teacher.styles(torch.from_numpy(z).to(self.device))
         w = w + offsets(rng, w)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             answers = list(self.teacher.maps(w))
         skips = [rgb.to(torch.bfloat16) for _, rgb in answers[:-1] if rgb is not None]
         maps = [x[:, channels].to(torch.bfloat16) for (x, _), channels in zip(answers, self.kept)]
@@ -215,23 +220,32 @@ def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None]) -> 
 
     if not bundle.levels:
         raise ValueError(f"{bundle.name} has no styles, and its decoder is light already; choose another model")
+    return teach(bundle.model, load_weights(bundle.path), CodeSource(bundle), config, say)
+
+
+def teach(
+    model: ModelConfig, weights: Mapping[str, Tensor], source: CodeSource, config: DistilConfig, say: Callable[[str], None]
+) -> tuple[StyleDecoder, int]:
+    """What `distil` does, for weights of a model and a source of codes."""
     torch.manual_seed(config.seed)
-    teacher, student = StyleDecoder(bundle.model), StyleDecoder(light_config(bundle.model, config.width))
-    weights = load_weights(bundle.path)
+    teacher, student = StyleDecoder(model), StyleDecoder(light_config(model, config.width))
     teacher.load_state_dict({k[len(PREFIX) :]: v for k, v in weights.items() if k.startswith(PREFIX)})
     teacher.requires_grad_(False).to(memory_format=torch.channels_last)
-    source, rng = CodeSource(bundle), np.random.default_rng(config.seed)
+    rng = np.random.default_rng(config.seed)
     kept = choose_channels(teacher, student, teacher.styles(torch.from_numpy(source.draw(rng, 64))))
     prune(teacher, student, kept)
-    student.to(memory_format=torch.channels_last)
+    device = choose_device(config.device)
+    teacher.to(device)
+    kept = [channels.to(device) for channels in kept]
+    student.to(device, memory_format=torch.channels_last)
     student.mapping.requires_grad_(False)
     student.linear.requires_grad_(False)
     average = copy.deepcopy(student).requires_grad_(False)
     parameters = [p for p in student.parameters() if p.requires_grad]
     averaged = [a for a, p in zip(average.parameters(), student.parameters()) if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-    bf16 = uses_bf16(torch.device("cpu"), config.precision, bundle.model)
-    memory = _Memory(teacher, kept, bf16)
+    bf16 = uses_bf16(device, config.precision, model)
+    memory = _Memory(teacher, kept, bf16, device)
     start, images, step, said = time.monotonic(), 0, 0, 0.0
 
     def done() -> float:
@@ -241,7 +255,7 @@ def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None]) -> 
         if step % REPEATS == 0:
             memory.learn(source.draw(rng, config.batch_size), rng)
         w, goals, maps = memory.recall(rng, config.batch_size)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             made = list(student.maps(w))
         skips = [rgb.float() for _, rgb in made if rgb is not None]
         picture = reconstruction_loss(goals[-1], skips[-1], "multiscale").mean()
@@ -259,7 +273,7 @@ def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None]) -> 
             said = time.monotonic()
             rate = images / (said - start)
             say(f"{100 * progress:.0f} %, {images:,} images, {rate:.0f}/s, picture {picture:.4f}, features {distance:.4f}")
-    return average, images
+    return average.cpu(), images
 
 
 # ---------------------------------------------------------------- into the bundle

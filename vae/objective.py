@@ -256,7 +256,7 @@ class Objective(nn.Module):
             return Terms(total, kl, parts | {"loss": total.detach()}, mu=q.mu.detach())
 
         with autocast or contextlib.nullcontext():
-            made = model.decode(self.latents(z.detach(), draws)).float()
+            made = model.decode(*self.latents(z.detach(), draws, delta)).float()
             scores, features = self.critic(self._seen([x, y, made], draws.colour))
         real, rebuilt, drawn = scores.chunk(3)
         # Relativistic: an image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
@@ -290,10 +290,11 @@ class Objective(nn.Module):
             images = [recolour(x, colour, self.config.colour) for x in images]
         return torch.cat(images)
 
-    def latents(self, z: Tensor, draws: Draws) -> Tensor:
-        """Codes that have to decode to real-looking images, (N, L, d).
+    def latents(self, z: Tensor, draws: Draws, delta: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Codes (N, L, d) that have to decode to real-looking images, and their style offsets (N, L, style) or None.
 
-        From codes z (N, d) of a batch: slerps of neighbours, style mixes of two prior draws, prior draws.
+        From codes z (N, d) of a batch: slerps of neighbours, with the offsets between those of their pictures, delta
+        (N, L, style); style mixes of two prior draws; prior draws.
         """
         levels = torch.arange(self.model_config.levels, device=z.device)[None, :, None]  # (1, L, 1)
         a, b = draws.a, draws.b
@@ -303,7 +304,11 @@ class Objective(nn.Module):
         mixed = torch.where(levels < draws.cut[:, None], prior, b[:, None])
         between = slerp(z, z.roll(1, 0), draws.t)[:, None]
         kind, first = draws.kind[:, None], self.config.slerp_share
-        return torch.where(kind < first, between, torch.where(kind < first + self.config.mix_share, mixed, prior))
+        codes = torch.where(kind < first, between, torch.where(kind < first + self.config.mix_share, mixed, prior))
+        if delta is None:
+            return codes, None
+        delta = delta.detach()
+        return codes, torch.where(kind < first, torch.lerp(delta, delta.roll(1, 0), draws.t[:, None]), 0.0)
 
     def discriminator(
         self,
