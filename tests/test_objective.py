@@ -35,7 +35,7 @@ def draws(n: int, config: ModelConfig, seed: int = 0) -> Draws:
 def answering(y: Tensor, d: int = 8) -> SimpleNamespace:
     """A model whose every code is decoded to y (N, c, s, s)."""
     q = Posterior(torch.zeros(len(y), d), torch.zeros(len(y), d))
-    return SimpleNamespace(encode=lambda x: q, decode=lambda z, delta=None: y)
+    return SimpleNamespace(encode=lambda x: q, decode=lambda z, delta=None: y.repeat(len(z) // len(y), 1, 1, 1))
 
 
 def test_reconstruction_units() -> None:

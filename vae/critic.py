@@ -62,7 +62,7 @@ class Judges(nn.Module):
         super().__init__()
         self.judges = nn.ModuleList(
             nn.ModuleList([EqualConv(c, JUDGE_CHANNELS, 1), EqualConv(JUDGE_CHANNELS, JUDGE_CHANNELS, 3),
-                           EqualConv(JUDGE_CHANNELS, 1, 1)])
+                           EqualLinear(JUDGE_CHANNELS, 1)])
             for c in channels
         )  # fmt: skip
 
@@ -70,7 +70,7 @@ class Judges(nn.Module):
         """Feature maps (N, C, h, w) of unit size, see `unit` -> scores (N, judges)."""
         scores = []
         for (first, second, last), x in zip(self.judges, maps):
-            scores.append(last(act(second(act(first(x))))).mean((1, 2, 3)))
+            scores.append(last(act(second(act(first(x)))).mean((2, 3)))[:, 0])
         return torch.stack(scores, 1).float()
 
 

@@ -108,9 +108,7 @@ class Identity(nn.Module):
         1 minus the cosine of the descriptors, and half of that of the maps before them, which place by place have more
         to say and are harder to satisfy without likeness.
         """
-        with torch.no_grad():
-            a = self(x)
-        b = self(y)
-        places = [1 - F.cosine_similarity(p.float(), q.float(), dim=1, eps=1e-6).mean((1, 2)) for p, q in zip(a[:-1], b)]
+        a, b = zip(*(level.chunk(2) for level in self(torch.cat([x, y]))))
+        places = [1 - F.cosine_similarity(p.float(), q.float(), dim=1, eps=1e-6).mean((1, 2)) for p, q in zip(a[:-1], b[:-1])]
         whole = 1 - F.cosine_similarity(a[-1].float().mean((2, 3)), b[-1].float().mean((2, 3)), dim=1, eps=1e-6)
         return whole + 0.5 * torch.stack(places).mean(0)

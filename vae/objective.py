@@ -25,6 +25,8 @@ from vae.perceptual import CHANNELS, Perceptual, feature_distance
 LOG_BETA_MIN, LOG_BETA_MAX = -20.0, 10.0
 # Of the five feature maps of vae.perceptual these many are judged: the last is what vae.quality measures with.
 JUDGED = 4
+NEAR = 0.1  # length of the step, in sizes of a feature, that measures how steep the judges are
+PENALISED = 32  # images of each kind whose slope the discriminator's penalty is taken of
 
 
 def reconstruction_loss(x: Tensor, y: Tensor, kind: str) -> Tensor:
@@ -223,7 +225,12 @@ class Objective(nn.Module):
             z = q.sample(draws.eps) if self.model_config.variational else q.mu
             # Half of the reconstructions come from the code alone, which so says as much as it can.
             delta = q.delta if q.delta is None else torch.where(draws.keep[:, :, None] < 0.5, q.delta, 0.0)
-            y = model.decode(z, delta).float()
+            if sharpness:  # both kinds of fakes in one pass: half as many operations to launch
+                codes, between = self.latents(z.detach(), draws, delta)
+                both = torch.cat([z[:, None].expand_as(codes), codes])
+                y, made = model.decode(both, None if delta is None else torch.cat([delta, between])).float().chunk(2)
+            else:
+                y = model.decode(z, delta).float()
         reconstruction = reconstruction_loss(x, y, config.reconstruction).mean()
         total, parts = config.weight * reconstruction, {"reconstruction": reconstruction.detach()}
         kl = torch.zeros_like(reconstruction)
@@ -239,13 +246,12 @@ class Objective(nn.Module):
             parts |= {"kl": kl.detach(), "beta": beta}
         if q.delta is not None:
             add("offsets", config.offsets, q.delta.square().mean())
-        seen: list[list[Tensor]] = []  # features of x and of y
+        seen: list[tuple[Tensor, ...]] = []  # feature maps, of x, of y and, for the judges, of what was made
         if self.perceptual is not None:
+            shown = [x, y, made] if sharpness and self.judges is not None else [x, y]
             with self._fast(autocast):
-                with torch.no_grad():
-                    seen.append(self.perceptual.levels(x))
-                seen.append(self.perceptual.levels(y))
-            add("perceptual", config.perceptual, feature_distance(*seen).mean())
+                seen = [level.chunk(len(shown)) for level in self.perceptual.levels(torch.cat(shown))]
+            add("perceptual", config.perceptual, feature_distance([a for a, *_ in seen], [b for _, b, *_ in seen]).mean())
         if self.identity is not None:
             with self._fast(autocast):
                 distance = self.identity.distance(x, y)
@@ -256,18 +262,19 @@ class Objective(nn.Module):
             return Terms(total, kl, parts | {"loss": total.detach()}, mu=q.mu.detach())
 
         with autocast or contextlib.nullcontext():
-            made = model.decode(*self.latents(z.detach(), draws, delta)).float()
-            scores, features = self.critic(self._seen([x, y, made], draws.colour))
-        real, rebuilt, drawn = scores.chunk(3)
+            images = self._seen([x, y, made], draws.colour).split([len(x), 2 * len(x)])
+            with torch.no_grad():
+                real, features = self.critic(images[0])
+            scores, others = self.critic(images[1])
+        rebuilt, drawn = scores.chunk(2)
         # Relativistic: an image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
-        adversarial = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
-        distances = [F.l1_loss(b.float(), a.detach().float()) for a, b, _ in (f.chunk(3) for f in features)]
+        adversarial = (F.softplus(real - rebuilt).mean() + F.softplus(real - drawn).mean()) / 2
+        distances = [F.l1_loss(b.chunk(2)[0].float(), a.float()) for a, b in zip(features, others)]
         add("adversarial", sharpness * config.adversarial, adversarial)
         add("feature", sharpness * config.feature, torch.stack(distances).mean())
         maps: list[list[Tensor]] = []
         if self.judges is not None:
-            with self._fast(autocast):
-                maps = [unit(found[:JUDGED]) for found in (*seen, self.perceptual.levels(made))]
+            maps = [unit([level[i] for level in seen[:JUDGED]]) for i in range(3)]
             with autocast or contextlib.nullcontext():
                 real, rebuilt, drawn = self.judges([torch.cat(level) for level in zip(*maps)]).chunk(3)
             judged = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
@@ -325,33 +332,37 @@ class Objective(nn.Module):
         ones and for fakes (Mescheder et al. 2018, arXiv 1801.04406).
         """
         images = self._seen([x, *fakes], colour)
-        if not penalise:
-            with autocast or contextlib.nullcontext():
-                scores, _ = self.critic(images)
-        else:  # in float32: second derivatives in bfloat16 are noise; `forward`: what is compiled has none
-            critic = self.critic.forward if self.compiled else self.critic
-            scores, _ = critic(images.requires_grad_())
+        with autocast or contextlib.nullcontext():
+            scores, _ = self.critic(images)
         real, *others = scores.split(len(x))
         loss = torch.stack([F.softplus(other - real).mean() for other in others]).mean()
         parts = {"discriminator": loss.detach()}
         if penalise:
-            (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-            norm = slope.square().flatten(1).sum(1)  # (3N,)
-            penalty = self.config.penalty / 2 * (norm[: len(x)].mean() + norm[len(x) :].mean())
+            # Of some of the images, and in float32: second derivatives cost much, and in bfloat16 are noise.
+            some = torch.cat([kind[:PENALISED] for kind in images.split(len(x))]).requires_grad_()
+            critic = self.critic.forward if self.compiled else self.critic  # what is compiled has no second derivatives
+            (slope,) = torch.autograd.grad(critic(some)[0].sum(), some, create_graph=True)
+            norm = slope.square().flatten(1).sum(1)
+            count = len(norm) // (1 + len(fakes))
+            penalty = self.config.penalty / 2 * (norm[:count].mean() + norm[count:].mean())
             parts["penalty"] = penalty.detach()
             # Seldom, and stronger then: the mean strength stays gamma (lazy regularisation, arXiv 1912.04958).
             loss = loss + self.config.penalty_every * penalty
         return loss, parts
 
     def judge(
-        self, maps: list[list[Tensor]], autocast: contextlib.AbstractContextManager | None = None
+        self,
+        maps: list[list[Tensor]],
+        generator: torch.Generator,
+        autocast: contextlib.AbstractContextManager | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The judges' loss on the feature maps of real images and of each kind of fakes -> loss (0-dim), its parts."""
-        # Small networks: their slopes are cheap, and held down at every step, in float32.
-        levels = [torch.cat(level).requires_grad_() for level in zip(*maps)]
-        scores = self.judges(levels)
+        levels = [torch.cat(level) for level in zip(*maps)]
+        near = [level + NEAR * torch.empty_like(level).normal_(generator=generator) for level in levels]
+        with autocast or contextlib.nullcontext():
+            scores, moved = self.judges([torch.cat(pair) for pair in zip(levels, near)]).chunk(2)
         real, *others = scores.split(len(maps[0][0]))
         loss = torch.stack([F.softplus(other - real).mean() for other in others]).mean()
-        slopes = torch.autograd.grad(scores.sum(), levels, create_graph=True)
-        penalty = torch.stack([slope.square().flatten(1).sum(1).mean() for slope in slopes]).mean()
+        # The squared slope, by what a small random step changes: no second derivatives are needed.
+        penalty = ((moved - scores) / NEAR).square().mean()
         return loss + self.config.judge_penalty * penalty, {"judges": loss.detach(), "judge_penalty": penalty.detach()}

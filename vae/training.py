@@ -261,7 +261,7 @@ class _World:
         if self.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         self.device = choose_device(device)
-        if self.device.type == "cuda":
+        if self.device.index is not None:
             torch.cuda.set_device(self.device)
         if self.size > 1:
             if not dist.is_initialized():
@@ -571,11 +571,9 @@ class Trainer:
     def _compile(self) -> None:
         objective = self.objective
         objective.compiled = True
-        for network in (self.model.encoder, self.model.decoder, objective.critic, objective.identity):
+        for network in (self.model.encoder, self.model.decoder, objective.critic):
             if network is not None:
                 network.compile()
-        if objective.perceptual is not None:
-            objective.perceptual.levels = torch.compile(objective.perceptual.levels)
 
     def _start_linear(self) -> None:
         """Begin at the principal components of some of the pictures: the first process finds them for all."""
@@ -638,7 +636,8 @@ class Trainer:
             terms.parts.update(parts)
         if terms.maps:
             self.objective.judges.requires_grad_(True)
-            loss, parts = self.objective.judge(terms.maps)
+            generator = torch.Generator(self.device).manual_seed(self.config.seed + self.step_count)
+            loss, parts = self.objective.judge(terms.maps, generator, self.autocast)
             self._descend(*self.adversaries["judges"], loss, rate, kl)
             terms.parts.update(parts)
         self.objective.beta.update(kl)
