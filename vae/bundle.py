@@ -395,7 +395,10 @@ class Bundle:
         self.light = "light.onnx" in config["files"]
         if self.light:
             _check_graph(path, "light.onnx", codes_in, {"image": picture}, ())
-        _check_graph(path, "encoder.onnx", {"image": picture}, {"mu": (None, d), "logvar": (None, d)}, ())
+        codes_out: dict[str, tuple] = {"mu": (None, d), "logvar": (None, d)}
+        if model.offsets:
+            codes_out["delta"] = codes_in["delta"]
+        _check_graph(path, "encoder.onnx", {"image": picture}, codes_out, ())
         self.stats = _read_stats(path, d)
         self.codes = _read_codes(path, d)
         self.directions = _read_directions(path, d) if "directions.npz" in config["files"] else None
@@ -549,17 +552,26 @@ class Bundle:
         image += 128.0  # 127.5, and a half to round
         return np.ascontiguousarray(np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(0, 2, 3, 1))
 
-    def decode_small(self, z: Any, side: int) -> Array:
-        """Codes, as for `decode`, -> uint8 (N, h, h, c) of at least `side` pixels, by the quickest way: for tiles.
+    def decode_small(self, z: Any, side: int, delta: Any = None) -> Array:
+        """Codes and style offsets, as for `decode`, -> uint8 (N, h, h, c) of at least `side` pixels, by the quickest way: for tiles.
 
         The light decoder where there is one: what the full one has drawn at a lower level is blurred.
         """
         if self.light:
-            return self.decode(z, quick=True)
-        return self.decode(z, size=min((size for size in self.preview_sizes if size >= side), default=None))
+            return self.decode(z, delta, quick=True)
+        return self.decode(z, delta, size=min((size for size in self.preview_sizes if size >= side), default=None))
 
     def encode(self, images: Array) -> tuple[Array, Array]:
         """Pictures, uint8 (N, s, s, c) or float (N, c, s, s) in [-1, 1] -> mu, logvar (N, d) float32."""
+        mu, logvar, _ = self.encode_with_offsets(images)
+        return mu, logvar
+
+    def encode_with_offsets(self, images: Array) -> tuple[Array, Array, Array | None]:
+        """Pictures, as for `encode`, -> mu, logvar (N, d), and the style offsets that the encoder reads beside them.
+
+        The offsets are (N, L, S) float32, None where the model reads none; decode(mu, offsets) is the model's
+        reconstruction in one pass. Raises BundleError.
+        """
         images, s, c = np.asarray(images), self.image_size, self.channels
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (s, s, c):
             x = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
@@ -576,8 +588,10 @@ class Bundle:
             )
         session = self._get("_encoder")
         x = np.ascontiguousarray(x)
-        parts = [session.run(["mu", "logvar"], {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
-        return np.concatenate([mu for mu, _ in parts]), np.concatenate([logvar for _, logvar in parts])
+        wanted = ["mu", "logvar", *(["delta"] if self.model.offsets else [])]
+        parts = [session.run(wanted, {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
+        mu, logvar, *more = (np.concatenate(column) for column in zip(*parts))
+        return mu, logvar, more[0] if more else None
 
     def split(self, size: int) -> tuple[bytes, bytes]:
         """The decoder cut in two at a preview size, as ONNX files, made anew at each call.
