@@ -483,6 +483,11 @@ def card(
         "`codes.npz` holds those codes, "
         "no picture. The prior is " + (f"a mixture of {parts} Gaussians." if parts > 1 else "a Gaussian."), ""
     ]  # fmt: skip
+    if model.offsets:
+        lines += [
+            "Beside the code the encoder reads style offsets from a picture, which say what the code has no room for: "
+            "the figures of the reconstruction are with both, in one pass. Draws have a code alone.", "",
+        ]  # fmt: skip
     if stats["shell"]:
         lines += [
             "The codes of pictures lie on a shell around their mean, and the mean itself decodes to no picture. "
