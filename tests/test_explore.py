@@ -32,7 +32,8 @@ class FakeRefiner:
     def prewarm(self) -> None:
         pass
 
-    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int | None = None) -> Any:
+    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int | None = None, delta: Any = None) -> Any:
+        assert delta is None  # this model reads no offsets
         job = SimpleNamespace(id=f"job{len(self.jobs)}", state="running", latest=None, cancelled=False)
         job.cancel = lambda: setattr(job, "state", "cancelled")
         self.jobs.append(job)

@@ -11,7 +11,7 @@ import binascii
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -203,10 +203,8 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     here.chosen = [here.people[i].id for i in chosen]
     for i in chosen:
         person = here.people[i]
-        person.before = person.before or blend.likeness(bundle, Source(person.source.name, person.source.z, person.source.crop,
-                                                                       photo=person.source.photo, eyes=person.source.eyes))
-    crops, z = (np.stack([getattr(here.people[i].source, key) for i in chosen]) for key in ("crop", "z"))
-    here.job = refiner.start(bundle, crops, z)
+        person.before = person.before or blend.likeness(bundle, replace(person.source, delta=person.source.delta_once))
+    here.job = blend.start_refining(bundle, [here.people[i].source for i in chosen], refiner)
 
 
 def end_refining(bundle: Bundle, here: Desk) -> None:
@@ -330,7 +328,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "notice": here.notice,
         "ribbon": ribbons(bundle, here),
         "refine": {"id": here.job.id, "chosen": here.chosen} if here.job else None,
-        "refinable": any(here.sources[i].delta is None for i in blend.refinable(bundle, here.sources)),
+        "refinable": any(not here.sources[i].refined for i in blend.refinable(bundle, here.sources)),
         "temperature": blend.SAMPLE_TEMPERATURE,
     }
     show = live.component("blend", ("sliders", "blend"), SKELETON)

@@ -25,7 +25,11 @@ KEY = "studio"
 
 @dataclass
 class Photo:
-    """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,); delta (L, S) or None."""
+    """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,).
+
+    delta_once (L, S): the style offsets that the encoder read beside the code, None where the model reads none; delta
+    (L, S): those of the refinement, None before it.
+    """
 
     id: str
     name: str
@@ -38,6 +42,7 @@ class Photo:
     once: np.ndarray = field(repr=False)  # the reconstruction of the encoder's single pass
     psnr: float
     job: Any = None
+    delta_once: np.ndarray | None = field(default=None, repr=False)
     delta: np.ndarray | None = field(default=None, repr=False)
     refined_psnr: float | None = None
     refined: bool = True
@@ -75,8 +80,11 @@ class Current:
 
     @property
     def delta(self) -> np.ndarray | None:
-        """Style offsets of the refined photo, if there is one and they are switched on."""
-        return self.photo.delta if self.photo and self.photo.refined else None
+        """Style offsets of the photo, if there is one: the refined ones, or those of one pass where that is off."""
+        if self.photo is None:
+            return None
+        refined = self.photo.refined and self.photo.delta is not None
+        return self.photo.delta if refined else self.photo.delta_once
 
     def put(self, z: np.ndarray, photo: Photo | None = None, seed: int | None = None) -> None:
         """Set a new code from Python's side, as the new start."""
@@ -224,10 +232,13 @@ def show_photo(
 ) -> Photo:
     """Encode a photo by these eyes; with `start` its code becomes the current one and refining begins."""
     crop = see(bundle, image, eyes)
-    mu, logvar = (array[0] for array in bundle.encode(crop[None]))
-    z = grid(bundle.check_z(mu), bundle)
-    once = bundle.decode(z)[0]
-    photo = Photo(secrets.token_urlsafe(9), name, image, found, eyes, crop, mu, logvar, once, psnr(crop, once))
+    mu, logvar, delta = bundle.encode_with_offsets(crop[None])
+    z = grid(bundle.check_z(mu[0]), bundle)
+    once = bundle.decode(z, delta)[0]
+    photo = Photo(
+        secrets.token_urlsafe(9), name, image, found, eyes, crop, mu[0], logvar[0], once, psnr(crop, once),
+        delta_once=None if delta is None else delta[0],
+    )  # fmt: skip
     studio().drafts[bundle.name] = photo
     if not start:
         return photo
@@ -238,6 +249,6 @@ def show_photo(
     if here.photo and here.photo.refining:
         here.photo.job.cancel()
     if bundle.levels:
-        photo.job = refiner.start(bundle, crop[None], z[None])
+        photo.job = refiner.start(bundle, crop[None], z[None], delta=delta)
     here.put(z, photo)
     return photo
