@@ -28,6 +28,7 @@ Array = np.ndarray
 FORMAT = 1
 CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
+    "formerly",
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
@@ -36,6 +37,7 @@ MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
 MAX_CODES = 100_000
+MAX_FORMERLY = 100
 CLIP_SIGMA = 6.0
 CHUNK = 1  # pictures per run of a network: 8 at once take 320 MB more and leave the caches, 1.4 times the time
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -175,6 +177,18 @@ def _read_eyes(path: Path, config: dict[str, Any], size: int) -> tuple[tuple[flo
             f"{path.name}/config.json has its eyes in the wrong order; the picture's left eye comes first."
         )
     return tuple((float(x), float(y)) for x, y in points)
+
+
+def _read_formerly(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    """Digests that this model had before, with the decoder and the statistics of now: links made then still hold."""
+    digests = config.get("formerly", [])
+    fits = isinstance(digests, list) and len(digests) <= MAX_FORMERLY
+    if not fits or not all(isinstance(one, str) and re.fullmatch(r"[0-9a-f]{12}", one) for one in digests):
+        raise BundleError(
+            f"{path.name}/config.json has a 'formerly' that is not a list of up to {MAX_FORMERLY} digests of "
+            "12 hexadecimal digits; take it out."
+        )
+    return tuple(digests)
 
 
 def _check_files(path: Path, files: dict[str, Any]) -> None:
@@ -383,6 +397,7 @@ class Bundle:
         self.latent_size, self.levels = model.latent_size, model.levels
         self.style_size = model.style_size if model.levels else 0
         self.eyes = _read_eyes(path, config, model.image_size)
+        self.formerly = _read_formerly(path, config)
         _check_files(path, config["files"])
         d, size = model.latent_size, model.image_size
         picture = (None, model.channels, size, size)
@@ -707,6 +722,17 @@ class Registry:
             if path not in self._open or self._open[path][0] != stamp:
                 self._open[path] = stamp, open_bundle(path)
             return self._open[path][1]
+
+    def by_digest(self, digest: str) -> Bundle | None:
+        """The bundle that has this digest, or else one that had it formerly, whatever its name; None where there is none."""
+        known = []
+        for name in self.names():
+            try:
+                known.append(self.get(name))
+            except BundleError:  # a broken model is no answer, and hides no other
+                continue
+        now = (bundle for bundle in known if bundle.digest == digest)
+        return next(now, next((bundle for bundle in known if digest in bundle.formerly), None))
 
     def entries(self) -> list[dict[str, Any]]:
         """A summary of each bundle, or its name and the sentence that says what is broken."""

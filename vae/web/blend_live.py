@@ -23,7 +23,7 @@ from vae.blend import BlendError, Source
 from vae.bundle import Bundle, BundleError
 from vae.media import MediaError
 from vae.refine import RefineError
-from vae.web import live, state
+from vae.web import api, live, state
 from vae.web.api import b64, refiner
 
 KEY = "blend-desk"
@@ -368,7 +368,8 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
     """Take over a blend from the address where the desk is empty; a sentence as the notice where that fails."""
     if here.people or "z0" not in query:
         return
-    if query.get("model") != bundle.name or query.get("hash") != bundle.digest:
+    meant = state.linked(query, api.registry)
+    if meant.name != bundle.name or not meant.same:
         here.notice = f"This link was made with another model than {bundle.title}, so its blend cannot be rebuilt."
         return
     try:
@@ -381,6 +382,7 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
         here.path = "lerp" if query.get("path") == "lerp" else "slerp"
         if "shift" in query:
             here.shift = latent.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
+        here.notice = meant.note or None
     except SENTENCES as error:
         here.notice = str(error)
     except ValueError:

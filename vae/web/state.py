@@ -154,32 +154,68 @@ def choose(registry: Registry) -> tuple[list[str], dict[str, str]]:
     return sorted(names, key=lambda name: name != DEFAULT_MODEL), broken
 
 
-def read_link(query: Mapping[str, str], registry: Registry) -> str | None:
-    """Take over the model and the code of the address, once a session; a sentence where that fails."""
+@dataclass(frozen=True)
+class Linked:
+    """What a link means here. name: of the model, None where it names none. same: that model is the one that made it.
+
+    note: a sentence where the link calls it by another name, "" otherwise.
+    """
+
+    name: str | None
+    same: bool
+    note: str = ""
+
+
+def linked(query: Mapping[str, str], registry: Registry) -> Linked:
+    """The model that a link was made with: the one of its hash, whatever it is called by now, else the one it names."""
+    name, digest = query.get("model"), query.get("hash")
+    if not name or not digest:
+        return Linked(name, False)
+    named = None
+    if name in registry.names():
+        try:
+            named = registry.get(name)
+        except BundleError:  # said where the model is opened; the one that made the link may be another
+            pass
+    if named and (named.digest == digest or digest in named.formerly):
+        return Linked(name, True)
+    found = registry.by_digest(digest)
+    if found is None:
+        return Linked(name, False)
+    made = "with an earlier model" if named else f"when its model was called \u201c{name[:60]}\u201d"
+    return Linked(found.name, True, f"This link was made {made}; it is shown with {found.title}.")
+
+
+def read_link(query: Mapping[str, str], registry: Registry) -> tuple[str, bool] | None:
+    """Take over the model and the code of the address, once a session.
+
+    A sentence where there is something to say, and whether the link's picture is shown nevertheless.
+    """
     here = studio()
     if here.link_read:
         return None
     here.link_read = True
-    name, text = query.get("model"), query.get("z")
+    meant, text = linked(query, registry), query.get("z")
+    name = meant.name
     if not name:
-        return "The link holds a code but no model, so you see a new picture." if text else None
+        return ("The link holds a code but no model, so you see a new picture.", False) if text else None
     if name not in registry.names():
-        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for its folder."
+        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for its folder.", False
     try:
         bundle = registry.get(name)
     except BundleError as error:
-        return str(error)
+        return str(error), False
     here.model = name
     if not text:
         return None
-    if query.get("hash") != bundle.digest:
-        return f"This link was made with another version of {bundle.title}, so you see a new picture; ask for a new link."
+    if not meant.same:
+        return f"This link was made with another version of {bundle.title}, so you see a new picture; ask for a new link.", False
     try:
         z = bundle.check_z(latent.unpack(text[:8192], bundle.stats))
     except (latent.LatentError, BundleError) as error:
-        return str(error)
+        return str(error), False
     current(bundle).put(z)
-    return None
+    return (meant.note, True) if meant.note else None
 
 
 def link(bundle: Bundle, z: np.ndarray) -> dict[str, str]:
