@@ -18,9 +18,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
-from vae import blend
+from vae import atlas, blend
 from vae.bundle import Bundle, Registry, open_bundle
-from vae.web import api, blend_live, live, state
+from vae.web import api, blend_live, live, state, train_models
 
 NAME = "tiny-offsets"
 
@@ -185,3 +185,25 @@ def test_only_photos_that_are_not_refined_yet_offer_refining(
         blend_live.mount(bundle, blend_live.Desk(bundle.digest, [blend_live.Person(one)]))
     assert [data["refinable"] for data in told] == [True, False]
     assert np.array_equal(np.frombuffer(base64.b64decode(told[0]["sources"][0]["delta"]), "<f4"), source.delta.ravel())
+
+
+# -- elsewhere
+
+
+def test_the_map_s_error_of_reconstruction_is_that_of_one_pass(bundle: Bundle) -> None:
+    pictures = bundle.decode(bundle.codes.mu)
+    mu, _, delta = bundle.encode_with_offsets(pictures)
+    difference = bundle.decode(mu, delta).astype(np.float64) - pictures
+    assert np.allclose(atlas.round_trip(bundle), np.sqrt((difference**2).mean((1, 2, 3))), rtol=1e-3)
+
+
+def test_models_are_compared_by_their_reconstructions_in_one_pass(bundle: Bundle, crop: np.ndarray) -> None:
+    shown: list[np.ndarray] = []
+    fakes = {"file_uploader": lambda *_, **__: [], "caption": lambda *_: None, "image": lambda row, **_: shown.append(row)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_models, "common_pictures", lambda *_: crop[None])
+        patch.setattr(train_models, "strip", lambda images: images)
+        patch.setattr(train_models, "st", SimpleNamespace(**fakes))
+        train_models.same_pictures([bundle])
+    mu, _, delta = bundle.encode_with_offsets(crop[None])
+    assert np.array_equal(shown[0], crop[None]) and np.array_equal(shown[1], bundle.decode(mu, delta))
