@@ -121,7 +121,8 @@ def test_the_usual_model_comes_first_and_opens_without_a_link(registry: Registry
 def test_a_renamed_bundle_is_the_same_in_all_but_its_name(tmp_path: Path, tiny_style_bundle: Path, capsys) -> None:
     folder = Path(shutil.copytree(tiny_style_bundle, tmp_path / "mine"))
     before = open_bundle(folder)
-    assert main(["rename", "--model", str(folder), "--to", "mine-v1", "--formerly", "0123456789ab", "ba9876543210"]) == 0
+    words = ["rename", "--model", str(folder), "--to", "mine-v1", "--formerly", "0123456789ab", "ba9876543210"]
+    assert main(words) == 0
     assert before.digest in capsys.readouterr().out
     after = open_bundle(tmp_path / "mine-v1")
     assert [path.name for path in tmp_path.iterdir()] == ["mine-v1"]

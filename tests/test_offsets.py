@@ -1,4 +1,4 @@
-"""Style offsets that the encoder reads from a picture, on their way through the app: they belong to it from the first."""
+"""Style offsets that the encoder reads from a picture, on their way through the app: its own from the first."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def site(home: Path, start_app: Callable[..., Any]) -> Iterator[str]:
 
 
 def post(site: str, path: str, body: bytes) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(f"{site}/api/{path}", body, method="POST"), timeout=60) as answer:
+    request = urllib.request.Request(f"{site}/api/{path}", body, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read()
 
 
@@ -89,7 +90,7 @@ class FakeRefiner:
 # -- routes
 
 
-def test_encode_tells_the_offsets_and_decode_takes_them(site: str, bundle: Bundle, file: bytes, once: np.ndarray) -> None:
+def test_encode_tells_the_offsets_and_decode_takes_them(site: str, file: bytes, once: np.ndarray) -> None:
     found = json.loads(post(site, f"encode?model={NAME}", file))
     assert np.shape(found["delta"]) == (4, 16) and len(found["mu"]) == len(found["logvar"]) == 8
     record = np.concatenate([found["mu"], np.ravel(found["delta"])]).astype("<f4")
@@ -99,7 +100,8 @@ def test_encode_tells_the_offsets_and_decode_takes_them(site: str, bundle: Bundl
 
 def test_a_model_without_offsets_answers_as_before(site: str, file: bytes) -> None:
     assert set(json.loads(post(site, "encode?model=digits-2d", file))) == {"model", "mu", "logvar", "eyes"}
-    assert set(json.loads(post(site, "atlas/place?model=digits-2d&name=a.png", file))["placed"][0]) == {"name", "mu", "logvar"}
+    (placed,) = json.loads(post(site, "atlas/place?model=digits-2d&name=a.png", file))["placed"]
+    assert set(placed) == {"name", "mu", "logvar"}
 
 
 def test_a_picture_dropped_on_the_map_is_drawn_with_its_offsets(site: str, file: bytes, once: np.ndarray) -> None:
@@ -199,7 +201,8 @@ def test_the_map_s_error_of_reconstruction_is_that_of_one_pass(bundle: Bundle) -
 
 def test_models_are_compared_by_their_reconstructions_in_one_pass(bundle: Bundle, crop: np.ndarray) -> None:
     shown: list[np.ndarray] = []
-    fakes = {"file_uploader": lambda *_, **__: [], "caption": lambda *_: None, "image": lambda row, **_: shown.append(row)}
+    fakes = {"file_uploader": lambda *_, **__: [], "caption": lambda *_: None}
+    fakes["image"] = lambda row, **_: shown.append(row)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_models, "common_pictures", lambda *_: crop[None])
         patch.setattr(train_models, "strip", lambda images: images)

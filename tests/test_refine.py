@@ -18,7 +18,9 @@ import pytest
 import torch
 
 from vae import refine, refine_worker
+from vae.bundle import open_bundle
 from vae.config import ModelConfig
+from vae.evaluate import psnr as byte_psnr
 from vae.graph import style_decoder, style_encoder
 from vae.model import Autoencoder, StyleDecoder
 from vae.objective import psnr
@@ -37,7 +39,7 @@ def bundle(tmp_path_factory):
     onnx.save(style_encoder(CONFIG, weights), path / "encoder.onnx")
     (path / "config.json").write_text(json.dumps({"model": CONFIG.to_dict(), "eyes": [[11, 16], [20, 16]]}))
     half = {k: torch.from_numpy(v.astype(np.float16).astype(np.float32)) for k, v in weights.items()}
-    sizes = {"levels": CONFIG.levels, "style_size": 16, "image_size": 32, "channels": 3, "latent_size": 8, "curved": False}
+    sizes = {"levels": 4, "style_size": 16, "image_size": 32, "channels": 3, "latent_size": 8, "curved": False}
     return SimpleNamespace(path=path, digest="tiny", name="tiny", weights=half, **sizes)
 
 
@@ -123,6 +125,17 @@ def test_the_penalty_holds_what_is_added_not_what_was_read(bundle, target, read,
     start = torch.from_numpy(read)
     *_, (_, _, late), _ = (report for report in fitter.run(x, z, 40, start) if report[1] is not None)
     assert (late - start).abs().mean() < 0.05 < 0.3 * start.abs().mean()
+
+
+def test_the_worker_draws_a_bundle_s_noise_and_offsets_as_the_app_does(refiner, tiny_offset_bundle):
+    bundle = open_bundle(tiny_offset_bundle)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    z, _, delta = bundle.encode_with_offsets(crops)
+    job = refiner.start(bundle, crops, z, 4, delta)
+    assert job.wait(60) and job.error is None
+    for step in (job.steps[0], job.latest):
+        # The app rounds to bytes, the worker does not.
+        assert np.allclose(step.psnr, byte_psnr(crops, bundle.decode(z, step.delta)), atol=0.02)
 
 
 def test_a_batch_gives_what_single_photos_give(refiner, bundle, target):

@@ -568,9 +568,10 @@ class Bundle:
         return np.ascontiguousarray(np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(0, 2, 3, 1))
 
     def decode_small(self, z: Any, side: int, delta: Any = None) -> Array:
-        """Codes and style offsets, as for `decode`, -> uint8 (N, h, h, c) of at least `side` pixels, by the quickest way: for tiles.
+        """Codes and style offsets, as for `decode`, -> uint8 (N, h, h, c), by the quickest way: for tiles.
 
-        The light decoder where there is one: what the full one has drawn at a lower level is blurred.
+        h is at least `side` pixels. The light decoder where there is one: what the full one has drawn at a lower
+        level is blurred.
         """
         if self.light:
             return self.decode(z, delta, quick=True)
@@ -724,7 +725,7 @@ class Registry:
             return self._open[path][1]
 
     def by_digest(self, digest: str) -> Bundle | None:
-        """The bundle that has this digest, or else one that had it formerly, whatever its name; None where there is none."""
+        """The bundle that has this digest, or else one that had it formerly, whatever its name; None for none."""
         known = []
         for name in self.names():
             try:

@@ -316,7 +316,9 @@ def _slug(name: str) -> str:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise ExportError(f"the name {name!r} is no name of a bundle; use letters, digits, '-', '_' and '.', at most 64")
+        raise ExportError(
+            f"the name {name!r} is no name of a bundle; use letters, digits, '-', '_' and '.', at most 64"
+        )
 
 
 def _check_target(out: Path, force: bool) -> None:

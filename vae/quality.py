@@ -195,7 +195,7 @@ def identity(bundle: Bundle, photos: Array, again: Array) -> dict[str, float]:
 
 
 def refined(bundle: Bundle, photos: Array, mu: Array, delta: Array | None = None) -> dict[str, float]:
-    """The same for faces that were refined as on the Blend page, and their PSNR. delta: what the encoder read of them."""
+    """The same for faces that were refined as on the Blend page, and their PSNR. delta: what the encoder read."""
     from vae.refine import Refiner
 
     refiner, parts = Refiner(), []

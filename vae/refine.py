@@ -253,7 +253,12 @@ class Refiner:
             worker.send({"op": "load", "bundle": str(bundle.path), "digest": bundle.digest})
 
     def start(
-        self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int | None = None, delta: np.ndarray | None = None
+        self,
+        bundle: Bundle,
+        images: np.ndarray,
+        z: np.ndarray,
+        steps: int | None = None,
+        delta: np.ndarray | None = None,
     ) -> Job:
         """Refine n crops uint8 (n, s, s, c) from their codes z (n, d), as one batch. Raises RefineError.
 

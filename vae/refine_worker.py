@@ -4,10 +4,10 @@ Run as `python -m vae.refine_worker`, by vae.refine only. It reads frames from s
 standard output (vae.refine.write_frame); it ends when its input closes, so it never outlives the app.
 
 One job at a time, all of a job's photos as one batch. Starting from w = mapping(mu), and from the offsets that the
-encoder read where the model has such, Adam fits offsets delta (L, S) for each photo to the L1 distance between photo and
-decoded image, at full size and at 1/2, 1/4 and 1/8 of it, the face counting twice, plus a small penalty on the change,
-which keeps the codes' own directions at work on the refined face. Where the bundle holds the curvature of its offsets
-(vae.curvature), Adam steps in coordinates that act alike on the picture.
+encoder read where the model has such, Adam fits offsets delta (L, S) for each photo to the L1 distance between photo
+and decoded image, at full size and at 1/2, 1/4 and 1/8 of it, the face counting twice, plus a small penalty on the
+change, which keeps the codes' own directions at work on the refined face. Where the bundle holds the curvature of its
+offsets (vae.curvature), Adam steps in coordinates that act alike on the picture.
 The decoder is frozen: its weights are scaled, and their norms for the demodulation summed, once.
 """
 

@@ -1,4 +1,4 @@
-"""Style offsets that the encoder reads, in a real Chromium: on Explore, Blend and Map a picture is drawn with its own."""
+"""Style offsets that the encoder reads, in a real Chromium: Explore, Blend and Map draw a picture with its own."""
 
 from __future__ import annotations
 

@@ -200,7 +200,8 @@ def read_link(query: Mapping[str, str], registry: Registry) -> tuple[str, bool] 
     if not name:
         return ("The link holds a code but no model, so you see a new picture.", False) if text else None
     if name not in registry.names():
-        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for its folder.", False
+        named = f"The link names the model \u201c{name[:60]}\u201d"
+        return f"{named}, which is not here; ask its sender for its folder.", False
     try:
         bundle = registry.get(name)
     except BundleError as error:
@@ -209,7 +210,8 @@ def read_link(query: Mapping[str, str], registry: Registry) -> tuple[str, bool] 
     if not text:
         return None
     if not meant.same:
-        return f"This link was made with another version of {bundle.title}, so you see a new picture; ask for a new link.", False
+        made = f"This link was made with another version of {bundle.title}"
+        return f"{made}, so you see a new picture; ask for a new link.", False
     try:
         z = bundle.check_z(latent.unpack(text[:8192], bundle.stats))
     except (latent.LatentError, BundleError) as error:

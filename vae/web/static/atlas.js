@@ -947,7 +947,8 @@ class Atlas {
       if (!answer) return;
       refused.push(...answer.refused);
       for (const { name, mu, logvar, delta } of answer.placed) {
-        this.placed.push({ name, z: decodeFloats(mu), logvar: decodeFloats(logvar), delta: delta ? decodeFloats(delta) : null });
+        const offsets = delta ? decodeFloats(delta) : null;
+        this.placed.push({ name, z: decodeFloats(mu), logvar: decodeFloats(logvar), delta: offsets });
       }
       placed += answer.placed.length;
       await this.#relocate();
