@@ -11,7 +11,7 @@ from vae.web.api import refiner, registry
 from vae.web.plain import Plain
 from vae.web.top import top
 
-refused = state.read_link(st.query_params, registry)
+told = state.read_link(st.query_params, registry)
 at = top("explore")
 bundle, plain = at.bundle, at.plain
 here = state.current(bundle)
@@ -20,7 +20,7 @@ if not plain and (sent := st.session_state.get(key)):
     try:
         here.absorb(bundle, sent.get("code"))
     except (BundleError, latent.LatentError) as error:
-        refused = str(error)
+        told = str(error), False
 
 with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
     at.picker()
@@ -44,8 +44,12 @@ if at.broken:
     with st.expander(f"{len(at.broken)} model{'s' * (len(at.broken) > 1)} cannot be opened", icon=":material/warning:"):
         for name, reason in at.broken.items():
             st.markdown(f"**{name}**: {reason}")
-if refused:
-    st.warning(refused, icon=":material/link_off:")
+if told:
+    sentence, shown = told
+    if shown:
+        st.info(sentence, icon=":material/link:")
+    else:
+        st.warning(sentence, icon=":material/link_off:")
 
 if plain:
     Plain(bundle, here).page()

@@ -76,6 +76,9 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
     model = ModelConfig(architecture, **{**shape, **settings})
     torch.manual_seed(0)
     weights = Autoencoder(model).state_dict()
+    for key, value in weights.items():  # training begins these at zero; a test must see them at work
+        if key.endswith(".strength") or key.startswith("encoder.offsets.1."):
+            value.normal_(std=0.5)
     pictures = open_data(DataConfig(("sklearn-digits",), limit=300), model.image_size, model.channels)
     train, test = pictures.split(0.4)
     about = About(f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None)
@@ -92,3 +95,10 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_style_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a bundle with levels: 32 px colour, 8 numbers, 4 levels of 16 style numbers, an eye template."""
     return make_tiny_bundle(tmp_path_factory.mktemp("models"), "style")
+
+
+@pytest.fixture(scope="session")
+def tiny_offset_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with noise in the decoder, and with style offsets that the encoder reads from a picture."""
+    folder = tmp_path_factory.mktemp("models")
+    return make_tiny_bundle(folder, "style", name="tiny-offsets", noise=True, offsets=True)

@@ -160,6 +160,42 @@ def test_encode_takes_bytes_and_numbers(style):
             style.encode(wrong)
 
 
+def test_the_encoder_reads_offsets_where_the_model_has_them(style, tiny_offset_bundle):
+    images = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    mu, logvar, none = style.encode_with_offsets(images)
+    assert none is None and all((a == b).all() for a, b in zip((mu, logvar), style.encode(images)))
+    bundle = open_bundle(tiny_offset_bundle)
+    mu, logvar, delta = bundle.encode_with_offsets(images)
+    assert delta.shape == (3, 4, 16) and delta.dtype == np.float32 and delta.std() > 0.01
+    assert all((a == b).all() for a, b in zip((mu, logvar), bundle.encode(images)))
+    model = Autoencoder(bundle.model)
+    model.load_state_dict(load_weights(bundle.path))
+    with torch.no_grad():
+        q = model.encode(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1)
+        assert np.allclose(q.delta.numpy(), delta, atol=1e-4)
+        assert np.allclose(model.decode(q.mu, q.delta).numpy(), bundle.decode_float(mu, delta), atol=1e-3)
+
+
+@pytest.mark.parametrize("has, wants", [(True, False), (False, True)])
+def test_an_encoder_whose_offsets_are_not_as_promised_is_refused(
+    tiny_style_bundle, tiny_offset_bundle, tmp_path, has, wants
+):
+    folder = Path(shutil.copytree(tiny_offset_bundle if has else tiny_style_bundle, tmp_path / "copy"))
+    config = json.loads((folder / "config.json").read_text())
+    seal(folder, model={**config["model"], "offsets": wants})
+    refused(folder, "encoder.onnx", "delta", "logvar", "mu", "export anew")
+
+
+def test_offsets_of_a_wrong_shape_are_refused(tiny_offset_bundle, tmp_path):
+    folder = Path(shutil.copytree(tiny_offset_bundle, tmp_path / "copy"))
+    model = onnx.load(folder / "encoder.onnx")
+    delta = next(value for value in model.graph.output if value.name == "delta")
+    delta.type.tensor_type.shape.dim[2].dim_value = 15
+    onnx.save(model, folder / "encoder.onnx")
+    seal(folder)
+    refused(folder, "encoder.onnx", "delta", "(None, 4, 15)", "(None, 4, 16)")
+
+
 def test_check_z_clips_and_refuses(style):
     stats = style.stats
     z = style.check_z(np.full(8, 1e6))

@@ -33,10 +33,14 @@ def light(folder: Path):
     return open_bundle(folder)
 
 
-def pair(share: float = 0.5) -> tuple[StyleDecoder, StyleDecoder]:
+def pair(share: float = 0.5, noise: bool = False) -> tuple[StyleDecoder, StyleDecoder]:
     torch.manual_seed(0)
-    model = ModelConfig("style", 32, 3, 8, style_size=16, **WIDE)
-    return StyleDecoder(model), StyleDecoder(distil.light_config(model, share))
+    model = ModelConfig("style", 32, 3, 8, style_size=16, noise=noise, **WIDE)
+    decoders = StyleDecoder(model), StyleDecoder(distil.light_config(model, share))
+    for key, value in decoders[0].state_dict().items():
+        if key.endswith("strength"):
+            value.normal_()
+    return decoders
 
 
 def test_features_are_those_of_the_decoder() -> None:
@@ -53,8 +57,9 @@ def decoder_levels(decoder: StyleDecoder) -> int:
     return len(decoder.to_rgb)
 
 
-def test_channels_that_nobody_reads_are_cut_without_a_trace() -> None:
-    teacher, student = pair()
+@pytest.mark.parametrize("noise", [False, True])
+def test_channels_that_nobody_reads_are_cut_without_a_trace(noise: bool) -> None:
+    teacher, student = pair(noise=noise)
     z = torch.randn(16, 8)
     with torch.no_grad():
         w = teacher.styles(z)
@@ -98,6 +103,25 @@ def test_distilling_comes_nearer_than_cutting(folder: Path, light) -> None:
         drawn = ((cut(torch.from_numpy(z)).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     full = light.decode(z)
     assert psnr(full, light.decode(z, quick=True)).mean() > psnr(full, drawn).mean() + 1.5
+
+
+def test_a_decoder_with_noise_is_distilled_with_its_noise(tmp_path: Path) -> None:
+    folder = make_tiny_bundle(tmp_path, "style", width=0.25, noise=True, offsets=True)
+    bundle = open_bundle(folder)
+    made, _ = distil.distil(bundle, distil.DistilConfig(steps=6, batch_size=4), lambda text: None)
+    from vae.export import load_weights
+
+    full = load_weights(folder)
+    maps = {key: value for key, value in made.state_dict().items() if key.endswith("noise")}
+    assert len(maps) == 7 and all(torch.equal(value, full[f"decoder.{key}"]) for key, value in maps.items())
+    assert made.conv_first.strength.shape == (distil.light_config(bundle.model, 0.5).width_at(4),)
+    distil.install(bundle, made, 0.5, "by hand")
+    again = open_bundle(folder)
+    z, delta = torch.randn(2, 4, 8), 0.3 * torch.randn(2, 4, 16)
+    with torch.no_grad():
+        drawn = made(z, delta).numpy()
+    apart = np.abs(again.decode_float(z.numpy(), delta.numpy(), quick=True) - drawn)
+    assert again.light and apart.max() < 5e-3 * np.abs(drawn).max()  # weights are stored in half precision
 
 
 def test_a_light_decoder_takes_codes_and_offsets_as_the_full_one_does(light) -> None:

@@ -32,7 +32,8 @@ class FakeRefiner:
     def prewarm(self) -> None:
         pass
 
-    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int | None = None) -> Any:
+    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: Any = None, delta: Any = None) -> Any:
+        assert delta is None  # this model reads no offsets
         job = SimpleNamespace(id=f"job{len(self.jobs)}", state="running", latest=None, cancelled=False)
         job.cancel = lambda: setattr(job, "state", "cancelled")
         self.jobs.append(job)
@@ -158,8 +159,8 @@ def test_a_link_gives_its_code(page: AppTest, bundle: Bundle) -> None:
         ({"hash": "000000000000", "z": "AAAA"}, "version"),
         ({"z": "!!!"}, "characters"),
         ({"z": "AAAA"}, "holds 3 bytes"),
-        ({"model": "no-such-model"}, "not here"),
-        ({"model": "half-copied", "z": "AAAA"}, "config.json"),
+        ({"model": "no-such-model", "hash": "000000000000"}, "not here"),
+        ({"model": "half-copied", "hash": "000000000000", "z": "AAAA"}, "config.json"),
     ],
 )
 def test_a_bad_link_is_one_sentence_and_the_app_goes_on(page: AppTest, bundle: Bundle, query: dict[str, str], word: str) -> None:

@@ -29,6 +29,11 @@ def model_of(architecture: str, **settings: object) -> Autoencoder:
         if parameter.ndim == 1:
             parameter.data += (0.1 * torch.randn_like(parameter)).half().float()
             parameter.data = parameter.data.half().float()
+    for buffer in model.buffers():
+        buffer.copy_(buffer.half())
+    if model.config.offsets:  # which training begins at zero
+        weight = model.encoder.offsets[1].weight
+        weight.data = torch.randn_like(weight).half().float()
     return model.eval()
 
 
@@ -40,6 +45,9 @@ def model_of(architecture: str, **settings: object) -> Autoencoder:
         ("style", {**STYLE, "linear": True}),
         ("style", {**STYLE, "image_size": 64, "linear": True, "variational": False}),
         ("style", {**STYLE, "width": 0.25}),  # wide enough for Winograd's algorithm
+        ("style", {**STYLE, "noise": True}),
+        ("style", {**STYLE, "offsets": True, "linear": True}),
+        ("style", {**STYLE, "width": 0.25, "noise": True, "offsets": True, "variational": False}),
         ("conv", dict(image_size=28, channels=1, latent_size=2, width=0.25)),
         ("conv", dict(image_size=16, channels=3, latent_size=5, width=0.25, variational=False)),
         ("conv", dict(image_size=27, channels=1, latent_size=3, width=0.25)),
@@ -53,7 +61,11 @@ def test_the_graphs_compute_what_the_model_does(architecture, settings):
         x = torch.rand(count, config.channels, config.image_size, config.image_size) * 2 - 1
         with torch.no_grad():
             q = model.encode(x)
-        mu, logvar = encoder.run(["mu", "logvar"], {"image": x.numpy()})
+        mu, logvar, *more = encoder.run(None, {"image": x.numpy()})
+        assert [output.name for output in encoder.get_outputs()] == ["mu", "logvar", *["delta"] * config.offsets]
+        if config.offsets:
+            assert q.delta.std() > 0.1 and more[0].shape == q.delta.shape
+            assert np.abs(more[0] - q.delta.numpy()).max() < 1e-4
         assert np.abs(mu - q.mu.numpy()).max() < 1e-4 and np.abs(logvar - q.logvar.numpy()).max() < 1e-4
         if config.levels:
             z = torch.randn(count, config.levels, config.latent_size)
@@ -87,7 +99,12 @@ def test_every_level_can_be_read_out(linear):
 
 
 @pytest.mark.parametrize(
-    "architecture, settings", [("style", STYLE), ("conv", dict(image_size=16, latent_size=3, width=0.25))]
+    "architecture, settings",
+    [
+        ("style", STYLE),
+        ("style", {**STYLE, "noise": True, "offsets": True}),
+        ("conv", dict(image_size=16, latent_size=3, width=0.25)),
+    ],
 )
 def test_weights_are_stored_once_and_come_back(tmp_path, architecture, settings):
     model = model_of(architecture, **settings)
@@ -105,8 +122,9 @@ def test_weights_are_stored_once_and_come_back(tmp_path, architecture, settings)
     Autoencoder(model.config).load_state_dict(back)
 
 
-def test_no_work_on_weights_is_left_for_a_run(tmp_path):
-    model = model_of("style", **{**STYLE, "width": 0.25})
+@pytest.mark.parametrize("noise", [False, True])
+def test_no_work_on_weights_is_left_for_a_run(tmp_path, noise):
+    model = model_of("style", **{**STYLE, "width": 0.25, "noise": noise})
     data, _ = networks(model.config, to_arrays(model.state_dict()))
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -118,6 +136,7 @@ def test_no_work_on_weights_is_left_for_a_run(tmp_path):
         assert not set(filter(None, node.input)) <= constants, f"{node.op_type} works on constants alone"
     kinds = [node.op_type for node in graph.node]
     assert "Cast" not in kinds and "ReduceSum" not in kinds and "ConvTranspose" in kinds
+    assert kinds.count("Add") == 2 + 7 * 2 + 1 + 3  # of the mapping, norms and shifts, offsets, skips: noise adds none
 
 
 def test_load_weights_of_a_broken_bundle_is_refused(tmp_path):

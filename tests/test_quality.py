@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from vae.__main__ import main
 from vae.bundle import open_bundle
 from vae.config import DataConfig
 from vae.data import open_data
-from vae.evaluate import evaluate
+from vae.evaluate import evaluate, psnr
 from vae.perceptual import Perceptual
 
 FACES = Path(__file__).resolve().parents[1] / "assets" / "models" / "faces-128"
@@ -111,6 +112,48 @@ def test_the_report_of_a_tiny_model(tiny_style_bundle: Path, tmp_path: Path, cap
     assert found["posterior"]["kl"] == pytest.approx(plain["kl"], abs=0.01)
     sheets = {path.stem: Image.open(path).size for path in (tmp_path / "sheets").iterdir()}
     assert sheets == {"best": (256, 128), "worst": (256, 128), **dict.fromkeys(kinds[1:], (256, 128))}
+
+
+def test_one_pass_is_measured_with_the_offsets_that_the_encoder_reads(tiny_offset_bundle: Path, monkeypatch) -> None:
+    bundle, data = open_bundle(tiny_offset_bundle), open_data(DataConfig(("sklearn-digits",), limit=50), 32, 3)
+    images = data.images(np.arange(50))
+    mu, _, delta = bundle.encode_with_offsets(images)
+    alone, both = (psnr(images, bundle.decode(mu, d)).mean() for d in (None, delta))
+    assert abs(alone - both) > 0.1  # here the offsets matter, for better or worse
+    assert evaluate(bundle, data)["psnr"] == pytest.approx(both, abs=1e-2)
+    seen: dict[str, np.ndarray] = {}
+
+    def identity(_: object, photos: np.ndarray, again: np.ndarray) -> dict[str, float]:
+        seen["again"] = again
+        return {}
+
+    def refined(*given: np.ndarray) -> dict[str, float]:
+        seen["start"] = given[3]
+        return {}
+
+    monkeypatch.setattr(quality, "identity", identity)
+    monkeypatch.setattr(quality, "refined", refined)
+    figures, _ = quality.report(bundle, data, 50, refine=2)
+    assert figures["reconstructions"]["psnr"] == pytest.approx(both, abs=1e-2)
+    assert np.array_equal(seen["again"], bundle.decode(mu, delta)) and np.array_equal(seen["start"], delta[[0, 49]])
+
+
+def test_refined_faces_begin_at_what_the_encoder_read(tiny_offset_bundle: Path, monkeypatch) -> None:
+    bundle = open_bundle(tiny_offset_bundle)
+    photos = bundle.decode(latent.sample(bundle, 3, 0.7, 5))
+    mu, _, delta = bundle.encode_with_offsets(photos)
+
+    class Refiner:
+        def start(self, _: object, images: np.ndarray, z: np.ndarray, delta: np.ndarray) -> SimpleNamespace:
+            return SimpleNamespace(wait=lambda seconds: True, latest=SimpleNamespace(delta=delta))
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("vae.refine.Refiner", Refiner)
+    monkeypatch.setattr(quality, "identity", lambda *_: {})
+    expected = psnr(photos, bundle.decode(mu, delta)).mean()
+    assert quality.refined(bundle, photos, mu, delta)["psnr"] == pytest.approx(expected)
 
 
 def test_reports_that_cannot_be_made(tiny_style_bundle: Path, capsys) -> None:

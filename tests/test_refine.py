@@ -18,7 +18,9 @@ import pytest
 import torch
 
 from vae import refine, refine_worker
+from vae.bundle import open_bundle
 from vae.config import ModelConfig
+from vae.evaluate import psnr as byte_psnr
 from vae.graph import style_decoder, style_encoder
 from vae.model import Autoencoder, StyleDecoder
 from vae.objective import psnr
@@ -37,7 +39,7 @@ def bundle(tmp_path_factory):
     onnx.save(style_encoder(CONFIG, weights), path / "encoder.onnx")
     (path / "config.json").write_text(json.dumps({"model": CONFIG.to_dict(), "eyes": [[11, 16], [20, 16]]}))
     half = {k: torch.from_numpy(v.astype(np.float16).astype(np.float32)) for k, v in weights.items()}
-    sizes = {"levels": CONFIG.levels, "image_size": 32, "channels": 3, "latent_size": 8, "curved": False}
+    sizes = {"levels": 4, "style_size": 16, "image_size": 32, "channels": 3, "latent_size": 8, "curved": False}
     return SimpleNamespace(path=path, digest="tiny", name="tiny", weights=half, **sizes)
 
 
@@ -58,6 +60,15 @@ def target(bundle):
         image = decoder(z, delta).tanh()
     crops = ((image + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     return crops, z.numpy()
+
+
+@pytest.fixture(scope="module")
+def read():
+    """Offsets as an encoder may read them from these crops: near the true ones."""
+    generator = torch.Generator().manual_seed(1)
+    torch.randn(2, 8, generator=generator)  # the target's codes come first
+    delta = 0.5 * torch.randn(2, CONFIG.levels, 16, generator=generator)
+    return (delta + 0.1 * torch.randn(delta.shape, generator=generator)).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +101,43 @@ def test_psnr_told_is_that_of_the_decoder(refiner, bundle, target):
         assert np.allclose(step.psnr, expected, atol=0.01)
 
 
+def test_refining_begins_at_the_offsets_that_the_encoder_read(refiner, bundle, target, read):
+    plain, job = refiner.start(bundle, *target, steps=10), refiner.start(bundle, *target, steps=10, delta=read)
+    assert plain.wait(60) and job.wait(60) and job.error is None
+    assert np.array_equal(job.steps[0].delta, read)
+    assert (job.steps[0].psnr > plain.steps[0].psnr + 3).all()
+    decoder = StyleDecoder(CONFIG)
+    decoder.load_state_dict(decoder_state(bundle))
+    x = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1
+    likeness, apart = refine_worker.Likeness(32, ((11, 16), (20, 16))), []
+    for step in (job.steps[0], job.latest):
+        with torch.no_grad():
+            y = decoder(torch.from_numpy(target[1]), torch.from_numpy(step.delta.copy()))
+        assert np.allclose(step.psnr, psnr(x, y).numpy(), atol=0.01)
+        apart.append(likeness(refine_worker.pyramid(y), refine_worker.pyramid(x)))
+    assert (apart[1] < apart[0]).all()
+
+
+def test_the_penalty_holds_what_is_added_not_what_was_read(bundle, target, read, monkeypatch):
+    monkeypatch.setattr(refine_worker, "PENALTY", 1e4)
+    fitter = refine_worker.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+    x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
+    start = torch.from_numpy(read)
+    *_, (_, _, late), _ = (report for report in fitter.run(x, z, 40, start) if report[1] is not None)
+    assert (late - start).abs().mean() < 0.05 < 0.3 * start.abs().mean()
+
+
+def test_the_worker_draws_a_bundle_s_noise_and_offsets_as_the_app_does(refiner, tiny_offset_bundle):
+    bundle = open_bundle(tiny_offset_bundle)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    z, _, delta = bundle.encode_with_offsets(crops)
+    job = refiner.start(bundle, crops, z, 4, delta)
+    assert job.wait(60) and job.error is None
+    for step in (job.steps[0], job.latest):
+        # The app rounds to bytes, the worker does not.
+        assert np.allclose(step.psnr, byte_psnr(crops, bundle.decode(z, step.delta)), atol=0.02)
+
+
 def test_a_batch_gives_what_single_photos_give(refiner, bundle, target):
     crops, z = target
     together = refiner.start(bundle, crops, z, steps=8)
@@ -100,8 +148,15 @@ def test_a_batch_gives_what_single_photos_give(refiner, bundle, target):
         assert abs(alone[i].latest.psnr[0] - together.latest.psnr[i]) < 0.5
 
 
-def test_the_frozen_decoder_draws_the_same_picture(bundle):
-    fitter = refine_worker.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+@pytest.mark.parametrize("noise", [False, True])
+def test_the_frozen_decoder_draws_the_same_picture(noise):
+    torch.manual_seed(0)
+    config = CONFIG.replace(noise=noise, offsets=noise)
+    weights = Autoencoder(config).state_dict()
+    for key in weights:
+        if key.endswith(("strength", "bias")):
+            weights[key] += 0.5 * torch.randn_like(weights[key])
+    fitter = refine_worker.Fitter(config, weights, dtype=torch.float32)
     z = torch.randn(3, 8)
     delta = 0.3 * torch.randn(3, CONFIG.levels, 16)
     with torch.no_grad():
@@ -131,6 +186,9 @@ def test_a_photo_that_steps_lead_away_from_stays_as_it_was(bundle, target, monke
     monkeypatch.setattr(refine_worker, "PLAIN", (1e3, 0.8))
     (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
     assert torch.allclose(after, before) and not delta.any()
+    start = 0.2 * torch.randn(2, CONFIG.levels, 16)
+    (_, before, first), *_, (_, after, delta) = fitter.run(x, z, 6, start)
+    assert torch.equal(first, start) and torch.allclose(after, before) and torch.equal(delta, start)
 
 
 def test_the_face_weighs_more_than_its_background():
@@ -248,6 +306,8 @@ def test_the_worker_dies_with_its_parent(bundle):
         (dict(z=np.full((1, 8), np.nan)), "finite"),
         (dict(z=np.zeros((2, 8))), "(2, 8)"),
         (dict(z=np.array([["a"] * 8])), "finite"),
+        (dict(delta=np.zeros((1, 4, 15))), "(1, 4, 16)"),
+        (dict(delta=np.full((1, 4, 16), np.inf)), "offsets must be finite"),
         (dict(steps=0), "is 0"),
         (dict(steps=10**6), "1000000"),
         (dict(steps=2.5), "2.5"),

@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | distil | curvature | evaluate | decode | blend | bench.
+"""The command line: python -m vae train | export | rename | distil | curvature | evaluate | decode | blend | bench.
 
 Every command imports what it needs only when it runs, so that `decode` never waits for torch.
 """
@@ -286,6 +286,33 @@ def _command(args: argparse.Namespace) -> str:
     return " ".join([*words, f"--out assets/models/{Path(args.out).name}"])
 
 
+# ---------------------------------------------------------------- rename
+
+
+def add_rename(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="name of a bundle, or path of its folder")
+    parser.add_argument("--to", required=True, metavar="NAME", help="its new name, such as faces-128-v1")
+    parser.add_argument("--title", default="", help="what people read (default: the present title with its day)")
+    parser.add_argument(
+        "--formerly",
+        nargs="+",
+        default=[],
+        metavar="DIGEST",
+        help="versions of this model whose links it should answer, too; only such with the same decoder and statistics",
+    )
+
+
+def run_rename(args: argparse.Namespace) -> int:
+    """Give a bundle another name; links to it go on working."""
+    from vae.bundle import open_bundle
+    from vae.export import rename
+
+    out = rename(open_model(args.model).path, args.to, args.title, args.formerly)
+    bundle = open_bundle(out)
+    print(f"{out}: {bundle.title}, {bundle.digest}; links to it go on working")
+    return 0
+
+
 # ---------------------------------------------------------------- train
 
 
@@ -355,6 +382,7 @@ def run_bench(args: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "train": ("train a model on pictures", add_train, run_train),
     "export": ("make a bundle that the app opens", add_export, run_export),
+    "rename": ("make room for a newer model of the same name", add_rename, run_rename),
     "distil": ("give a bundle a light decoder for slow machines", add_distil, run_distil),
     "curvature": ("let a bundle without it refine photos in fewer steps", add_curvature, run_curvature),
     "evaluate": ("measure a bundle on pictures", add_evaluate, run_evaluate),

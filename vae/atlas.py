@@ -841,7 +841,8 @@ def round_trip(bundle: "Bundle") -> Array:
     mu, errors = bundle.codes.mu, []
     for i in range(0, len(mu), 32):
         picture = bundle.decode(mu[i : i + 32])
-        again = bundle.decode(bundle.encode(picture)[0])
+        z, _, delta = bundle.encode_with_offsets(picture)
+        again = bundle.decode(z, delta)
         difference = picture.astype(np.float32) - again
         errors.append(np.sqrt((difference**2).mean((1, 2, 3))))
         _tell(min(1.0, (i + 32) / len(mu)), "Decoding, encoding and decoding again")

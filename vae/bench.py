@@ -179,17 +179,17 @@ def bench_photo() -> None:
     out = io.BytesIO()
     Image.fromarray(astronaut()).save(out, "PNG")
 
-    def to_sliders() -> tuple[Any, Any, Any]:
+    def to_sliders() -> tuple[Any, Any, Any, Any]:
         photo = faces.read_image(out.getvalue())
         face = faces.find_faces(photo)[0]
         crop = faces.align(photo, face.eyes, bundle.eyes, bundle.image_size)
-        mu, _ = bundle.encode(crop[None])
-        return crop, mu, bundle.decode(mu)
+        mu, _, delta = bundle.encode_with_offsets(crop[None])
+        return crop, mu, delta, bundle.decode(mu, delta)
 
     to_sliders()
     times = []
     for _ in range(REPEATS):
-        (crop, mu, once), seconds = timed(to_sliders)
+        (crop, mu, delta, once), seconds = timed(to_sliders)
         times.append(seconds)
     row("astronaut, upload to sliders and reconstruction", spread(times, "s", 2))
     refiner = Refiner()
@@ -197,7 +197,7 @@ def bench_photo() -> None:
     times = []
     for _ in range(3):
         def refine() -> Any:
-            job = refiner.start(bundle, crop[None], mu)
+            job = refiner.start(bundle, crop[None], mu, delta=delta)
             job.wait(60)
             return job
 
@@ -213,7 +213,8 @@ def bench_photo() -> None:
 
     row("descriptor distance to the photo, one pass, refined", f"{distance(once[0]):.2f}, {distance(refined[0]):.2f} (under 0.6: same person)")
     two = np.repeat(crop[None], 2, 0)
-    _, seconds = timed(lambda: refiner.start(bundle, two, np.repeat(mu, 2, 0)).wait(60))
+    both = np.repeat(mu, 2, 0), None, None if delta is None else np.repeat(delta, 2, 0)  # None: as many steps as usual
+    _, seconds = timed(lambda: refiner.start(bundle, two, *both).wait(60))
     row("two photos refined together", f"{seconds:.2f} s")
     refiner.close()
 

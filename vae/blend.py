@@ -20,7 +20,7 @@ from vae.evaluate import psnr
 
 if TYPE_CHECKING:
     from vae.bundle import Bundle
-    from vae.refine import Refiner, Step
+    from vae.refine import Job, Refiner, Step
 
 Array = np.ndarray
 
@@ -177,14 +177,17 @@ def edit_shift(bundle: Bundle, edits: Mapping[str, float]) -> Array:
 class Source:
     """One of the faces to blend.
 
-    z: code (d,) float32. crop: what the model was shown, uint8 (s, s, c). delta: style offsets (L, S) of a refined
-    photo. photo: uint8 (h, w, 3), faces found in it and the eyes in use; None for a face that the model drew.
+    z: code (d,) float32. crop: what the model was shown, uint8 (s, s, c). delta_once: style offsets (L, S) that the
+    encoder read from the photo, where the model reads such. delta: those in use, `refined` says whether they are a
+    refinement's. photo: uint8 (h, w, 3), faces found in it and the eyes in use; None for a face that the model drew.
     """
 
     name: str
     z: Array
     crop: Array
     delta: Array | None = None
+    delta_once: Array | None = None
+    refined: bool = False
     photo: Array | None = None
     found: tuple[faces.Face, ...] = ()
     eyes: faces.Eyes | None = None
@@ -220,8 +223,9 @@ def _choose(found: Sequence[faces.Face], index: int) -> faces.Face:
 
 def _encoded(bundle: Bundle, source: Source) -> Source:
     crop = media.grey(source.crop) if bundle.channels == 1 and source.crop.shape[-1] == 3 else source.crop
-    mu, _ = bundle.encode(crop[None])
-    return replace(source, z=mu[0], crop=crop, delta=None)
+    mu, _, delta = bundle.encode_with_offsets(crop[None])
+    once = None if delta is None else delta[0]
+    return replace(source, z=mu[0], crop=crop, delta=once, delta_once=once, refined=False)
 
 
 def with_eyes(bundle: Bundle, source: Source, eyes: faces.Eyes) -> Source:
@@ -264,7 +268,7 @@ def sample_source(bundle: Bundle, index: int) -> Source:
 
 
 def reconstruct(bundle: Bundle, sources: Sequence[Source]) -> Array:
-    """What the model makes of each source, uint8 (k, s, s, c), with its offsets where it is refined."""
+    """What the model makes of each source, uint8 (k, s, s, c), with the style offsets that it has."""
     return bundle.decode(*_stack(bundle, sources))
 
 
@@ -637,7 +641,7 @@ def refine_sources(bundle: Bundle, sources: Sequence[Source], refiner: Refiner, 
     chosen = refinable(bundle, sources)
     if not chosen:
         return list(sources)
-    job = refiner.start(bundle, np.stack([sources[i].crop for i in chosen]), np.stack([sources[i].z for i in chosen]), steps)
+    job = start_refining(bundle, [sources[i] for i in chosen], refiner, steps)
     for step in job.subscribe():
         if on_step:
             on_step(step)
@@ -646,11 +650,18 @@ def refine_sources(bundle: Bundle, sources: Sequence[Source], refiner: Refiner, 
     return with_offsets(sources, chosen, job.latest.delta)
 
 
+def start_refining(bundle: Bundle, photos: Sequence[Source], refiner: Refiner, steps: int | None = None) -> Job:
+    """Refine photos in one batch, from what the encoder said of them, whatever offsets they have by now."""
+    crops, z = np.stack([photo.crop for photo in photos]), np.stack([photo.z for photo in photos])
+    once = [photo.delta_once for photo in photos]
+    return refiner.start(bundle, crops, z, steps, None if once[0] is None else np.stack(once))
+
+
 def with_offsets(sources: Sequence[Source], chosen: Sequence[int], delta: Array) -> list[Source]:
-    """The sources, those chosen with offsets (n, L, S)."""
+    """The sources, those chosen with a refinement's offsets (n, L, S)."""
     result = list(sources)
     for i, offsets in zip(chosen, delta):
-        result[i] = replace(result[i], delta=np.asarray(offsets, np.float32))
+        result[i] = replace(result[i], delta=np.asarray(offsets, np.float32), refined=True)
     return result
 
 

@@ -28,6 +28,7 @@ Array = np.ndarray
 FORMAT = 1
 CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
+    "formerly",
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
@@ -36,6 +37,7 @@ MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
 MAX_CODES = 100_000
+MAX_FORMERLY = 100
 CLIP_SIGMA = 6.0
 CHUNK = 1  # pictures per run of a network: 8 at once take 320 MB more and leave the caches, 1.4 times the time
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -175,6 +177,18 @@ def _read_eyes(path: Path, config: dict[str, Any], size: int) -> tuple[tuple[flo
             f"{path.name}/config.json has its eyes in the wrong order; the picture's left eye comes first."
         )
     return tuple((float(x), float(y)) for x, y in points)
+
+
+def _read_formerly(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    """Digests that this model had before, with the decoder and the statistics of now: links made then still hold."""
+    digests = config.get("formerly", [])
+    fits = isinstance(digests, list) and len(digests) <= MAX_FORMERLY
+    if not fits or not all(isinstance(one, str) and re.fullmatch(r"[0-9a-f]{12}", one) for one in digests):
+        raise BundleError(
+            f"{path.name}/config.json has a 'formerly' that is not a list of up to {MAX_FORMERLY} digests of "
+            "12 hexadecimal digits; take it out."
+        )
+    return tuple(digests)
 
 
 def _check_files(path: Path, files: dict[str, Any]) -> None:
@@ -383,6 +397,7 @@ class Bundle:
         self.latent_size, self.levels = model.latent_size, model.levels
         self.style_size = model.style_size if model.levels else 0
         self.eyes = _read_eyes(path, config, model.image_size)
+        self.formerly = _read_formerly(path, config)
         _check_files(path, config["files"])
         d, size = model.latent_size, model.image_size
         picture = (None, model.channels, size, size)
@@ -395,7 +410,10 @@ class Bundle:
         self.light = "light.onnx" in config["files"]
         if self.light:
             _check_graph(path, "light.onnx", codes_in, {"image": picture}, ())
-        _check_graph(path, "encoder.onnx", {"image": picture}, {"mu": (None, d), "logvar": (None, d)}, ())
+        codes_out: dict[str, tuple] = {"mu": (None, d), "logvar": (None, d)}
+        if model.offsets:
+            codes_out["delta"] = codes_in["delta"]
+        _check_graph(path, "encoder.onnx", {"image": picture}, codes_out, ())
         self.stats = _read_stats(path, d)
         self.codes = _read_codes(path, d)
         self.directions = _read_directions(path, d) if "directions.npz" in config["files"] else None
@@ -549,17 +567,27 @@ class Bundle:
         image += 128.0  # 127.5, and a half to round
         return np.ascontiguousarray(np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(0, 2, 3, 1))
 
-    def decode_small(self, z: Any, side: int) -> Array:
-        """Codes, as for `decode`, -> uint8 (N, h, h, c) of at least `side` pixels, by the quickest way: for tiles.
+    def decode_small(self, z: Any, side: int, delta: Any = None) -> Array:
+        """Codes and style offsets, as for `decode`, -> uint8 (N, h, h, c), by the quickest way: for tiles.
 
-        The light decoder where there is one: what the full one has drawn at a lower level is blurred.
+        h is at least `side` pixels. The light decoder where there is one: what the full one has drawn at a lower
+        level is blurred.
         """
         if self.light:
-            return self.decode(z, quick=True)
-        return self.decode(z, size=min((size for size in self.preview_sizes if size >= side), default=None))
+            return self.decode(z, delta, quick=True)
+        return self.decode(z, delta, size=min((size for size in self.preview_sizes if size >= side), default=None))
 
     def encode(self, images: Array) -> tuple[Array, Array]:
         """Pictures, uint8 (N, s, s, c) or float (N, c, s, s) in [-1, 1] -> mu, logvar (N, d) float32."""
+        mu, logvar, _ = self.encode_with_offsets(images)
+        return mu, logvar
+
+    def encode_with_offsets(self, images: Array) -> tuple[Array, Array, Array | None]:
+        """Pictures, as for `encode`, -> mu, logvar (N, d), and the style offsets that the encoder reads beside them.
+
+        The offsets are (N, L, S) float32, None where the model reads none; decode(mu, offsets) is the model's
+        reconstruction in one pass. Raises BundleError.
+        """
         images, s, c = np.asarray(images), self.image_size, self.channels
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (s, s, c):
             x = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
@@ -576,8 +604,10 @@ class Bundle:
             )
         session = self._get("_encoder")
         x = np.ascontiguousarray(x)
-        parts = [session.run(["mu", "logvar"], {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
-        return np.concatenate([mu for mu, _ in parts]), np.concatenate([logvar for _, logvar in parts])
+        wanted = ["mu", "logvar", *(["delta"] if self.model.offsets else [])]
+        parts = [session.run(wanted, {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
+        mu, logvar, *more = (np.concatenate(column) for column in zip(*parts))
+        return mu, logvar, more[0] if more else None
 
     def split(self, size: int) -> tuple[bytes, bytes]:
         """The decoder cut in two at a preview size, as ONNX files, made anew at each call.
@@ -693,6 +723,17 @@ class Registry:
             if path not in self._open or self._open[path][0] != stamp:
                 self._open[path] = stamp, open_bundle(path)
             return self._open[path][1]
+
+    def by_digest(self, digest: str) -> Bundle | None:
+        """The bundle that has this digest, or else one that had it formerly, whatever its name; None for none."""
+        known = []
+        for name in self.names():
+            try:
+                known.append(self.get(name))
+            except BundleError:  # a broken model is no answer, and hides no other
+                continue
+        now = (bundle for bundle in known if bundle.digest == digest)
+        return next(now, next((bundle for bundle in known if digest in bundle.formerly), None))
 
     def entries(self) -> list[dict[str, Any]]:
         """A summary of each bundle, or its name and the sentence that says what is broken."""

@@ -173,12 +173,15 @@ def _take(source: StyledConv, target: StyledConv, inputs: Tensor, outputs: Tenso
     # The equalised learning rate divides by the root of fan_in, which is now another one.
     target.weight.copy_(source.weight[outputs][:, inputs] * (source.scale / target.scale))
     target.bias.copy_(source.bias[outputs])
+    if hasattr(source, "noise"):  # its maps are one for all channels
+        target.noise.copy_(source.noise)
+        target.strength.copy_(source.strength[outputs])
     target.affine.weight.copy_(source.affine.weight[inputs])
     target.affine.bias.copy_(source.affine.bias[inputs])
 
 
 def light_config(model: ModelConfig, width: float) -> ModelConfig:
-    """The configuration of a light decoder."""
+    """The configuration of a light decoder: its noise is the full one's, offsets are the encoder's affair."""
     return model.replace(width=model.width * width)
 
 

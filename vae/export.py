@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 import numpy as np
 
 from vae import graph
-from vae.bundle import FORMAT, NAME, BundleError, make_session, open_bundle
+from vae.bundle import FORMAT, MAX_FORMERLY, NAME, BundleError, make_session, open_bundle
 from vae.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -314,11 +314,15 @@ def _slug(name: str) -> str:
     return (text or f"label_{hashlib.sha256(name.encode()).hexdigest()[:6]}")[:64]
 
 
-def _check_target(out: Path, force: bool) -> None:
-    if not NAME.fullmatch(out.name):
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
         raise ExportError(
-            f"the name {out.name!r} is no name of a bundle; use letters, digits, '-', '_' and '.', at most 64"
+            f"the name {name!r} is no name of a bundle; use letters, digits, '-', '_' and '.', at most 64"
         )
+
+
+def _check_target(out: Path, force: bool) -> None:
+    _check_name(out.name)
     if out.exists() and not force:
         raise ExportError(f"{out.name} exists already; choose another name, or add --force to replace it")
 
@@ -410,23 +414,53 @@ def extend(
     """Add to a bundle's folder what `write` puts there, a section of the card, and figures -> the figures.
 
     measure: the figures, of the bundle with the addition. describe: the text of the section, from the figures.
+    The decoder and the statistics stay, so links that were made before go on working.
     """
     folder = bundle.path
+    config = {**bundle.config, "formerly": [*bundle.formerly, bundle.digest][-MAX_FORMERLY:]}
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
         copy_of = Path(name) / folder.name
         shutil.copytree(folder, copy_of)
         write(copy_of)
-        seal(copy_of, bundle.config)
+        seal(copy_of, config)
         found = measure(open_bundle(copy_of))
         text = bundle.card or f"# {bundle.title}\n"
         before, _, after = text.partition(f"\n{heading}\n")
         rest = after[after.find("\n## ") :] if "\n## " in after else "\n"
         section = f"{heading}\n\n{describe(found).rstrip()}\n"
         (copy_of / "card.md").write_text(f"{before.rstrip()}\n\n{section}{rest}".rstrip() + "\n", "utf-8")
-        seal(copy_of, {**bundle.config, "metrics": {**bundle.metrics, **found}})
+        seal(copy_of, {**config, "metrics": {**bundle.metrics, **found}})
         open_bundle(copy_of)
         put(copy_of, folder)
     return found
+
+
+def rename(folder: str | os.PathLike[str], name: str, title: str = "", formerly: Sequence[str] = ()) -> Path:
+    """Give a bundle another name, so that a newer model can take its own -> its new folder, beside the old one.
+
+    Links to it go on working: they carry the digest of the bundle's files, which no name is part of, and the app looks
+    for that. title: what people read; by default the present one with the day on which the model was made. formerly:
+    digests of earlier states of this bundle that had the same decoder and statistics; their links are answered, too.
+    Raises ExportError, BundleError.
+    """
+    _check_name(name)
+    bundle = open_bundle(folder)
+    out = bundle.path.with_name(name)
+    _check_target(out, force=False)
+    created = bundle.config["created"]
+    if not title:
+        title = bundle.title if not created or created in bundle.title else f"{bundle.title} ({created})"
+    config = {**bundle.config, "name": name, "title": title}
+    if former := [*dict.fromkeys([*bundle.formerly, *formerly])]:
+        config["formerly"] = former
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out.parent) as place:
+        copy_of = Path(place) / name
+        shutil.copytree(bundle.path, copy_of)
+        seal(copy_of, config)
+        open_bundle(copy_of)
+        put(copy_of, out)
+    shutil.rmtree(bundle.path)
+    return out
 
 
 def put(folder: Path, out: Path) -> None:
@@ -483,6 +517,11 @@ def card(
         "`codes.npz` holds those codes, "
         "no picture. The prior is " + (f"a mixture of {parts} Gaussians." if parts > 1 else "a Gaussian."), ""
     ]  # fmt: skip
+    if model.offsets:
+        lines += [
+            "Beside the code the encoder reads style offsets from a picture, which say what the code has no room for: "
+            "the figures of the reconstruction are with both, in one pass. Draws have a code alone.", "",
+        ]  # fmt: skip
     if stats["shell"]:
         lines += [
             "The codes of pictures lie on a shell around their mean, and the mean itself decodes to no picture. "

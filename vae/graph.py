@@ -150,7 +150,7 @@ def _convolve(g: GraphBuilder, x: str, weight: str, shape: tuple[int, ...], side
 def _styled_conv(
     g: GraphBuilder, x: str, w: str, key: str, side: int, demodulate: bool = True, name: str | None = None
 ) -> str:
-    """The convolution of vae.model.StyledConv at `side` pixels, with the gain of its activation in norm and bias."""
+    """The convolution of vae.layers.StyledConv at `side` pixels, with the gain of its activation in norm and bias."""
     scale, shape = g.fan_in(key), g.weights[f"{key}.weight"].shape
     axes = g.constant([2, 3], np.int64)
     s = g.linear(w, f"{key}.affine")  # (N, n_in)
@@ -164,8 +164,17 @@ def _styled_conv(
     norm = g.op("Sqrt", g.op("Mul", g.op("Add", norm, g.constant(1e-6)), g.constant(1 / GAIN**2)))
     norm = g.op("Reciprocal", norm)
     y = g.op("Mul", _convolve(g, x, weight, shape, side), g.op("Unsqueeze", norm, axes))
-    bias = g.op("Reshape", g.weight(f"{key}.bias", GAIN), g.constant([1, -1, 1, 1], np.int64))
-    return g.leaky(g.op("Add", y, bias), name=name)
+    return g.leaky(g.op("Add", y, _shift(g, key)), name=name)
+
+
+def _shift(g: GraphBuilder, key: str) -> str:
+    """What vae.layers.StyledConv.shift gives, with the gain of the activation: one constant, folded at load."""
+    column = g.constant([1, -1, 1, 1], np.int64)
+    bias = g.op("Reshape", g.weight(f"{key}.bias", GAIN), column)
+    if f"{key}.noise" not in g.weights:
+        return bias
+    strength = g.op("Reshape", g.weight(f"{key}.strength", GAIN), column)
+    return g.op("Add", bias, g.op("Mul", strength, g.weight(f"{key}.noise")))  # (1, n_out, h, w)
 
 
 def style_decoder(config: ModelConfig, weights: Weights, half: bool = True) -> onnx.ModelProto:
@@ -206,7 +215,7 @@ def style_decoder(config: ModelConfig, weights: Weights, half: bool = True) -> o
 
 
 def style_encoder(config: ModelConfig, weights: Weights, half: bool = True) -> onnx.ModelProto:
-    """image (N, c, s, s) in [-1, 1] -> mu, logvar (N, d)."""
+    """image (N, c, s, s) in [-1, 1] -> mu, logvar (N, d) and, where the model has them, delta (N, L, S)."""
     g = GraphBuilder(weights, half)
     x = g.leaky(g.conv("image", "encoder.from_rgb", GAIN))
     for i in range(config.levels - 1):
@@ -216,17 +225,27 @@ def style_encoder(config: ModelConfig, weights: Weights, half: bool = True) -> o
         y = g.leaky(g.conv(y, f"{key}.conv2"))
         x = g.op("Add", y, g.conv(g.pool(x), f"{key}.skip", 1 / GAIN))
     x = g.op("Flatten", g.leaky(g.conv(x, "encoder.conv", GAIN)))
+    more: dict[str, list] = {}
+    if config.offsets:
+        delta = g.linear(g.leaky(g.linear(x, "encoder.offsets.0", GAIN)), "encoder.offsets.1")
+        g.op("Reshape", delta, g.constant([-1, config.levels, config.style_size], np.int64), name="delta")
+        more["delta"] = ["N", config.levels, config.style_size]
     x = g.leaky(g.linear(x, "encoder.fc", GAIN))
     linear = ""
     if config.linear:
         factor = config.image_size // config.linear_size
         small = g.op("AveragePool", "image", kernel_shape=[factor] * 2, strides=[factor] * 2) if factor > 1 else "image"
         linear = g.linear(g.op("Flatten", small), "encoder.linear")
-    return _posterior(g, config, g.linear(x, "encoder.to_posterior"), linear)
+    return _posterior(g, config, g.linear(x, "encoder.to_posterior"), linear, more)
 
 
-def _posterior(g: GraphBuilder, config: ModelConfig, numbers: str, linear: str = "") -> onnx.ModelProto:
-    """Close an encoder: split its last numbers into mu, to which a linear path may add, and logvar."""
+def _posterior(
+    g: GraphBuilder, config: ModelConfig, numbers: str, linear: str = "", more: Mapping[str, Sequence] | None = None
+) -> onnx.ModelProto:
+    """Close an encoder: split its last numbers into mu, to which a linear path may add, and logvar.
+
+    more: further outputs that are there already, by name, with their shapes.
+    """
     mu = numbers
     if config.variational:
         mu = g.op("Split", numbers, outputs=["mu_alone", "logvar_free"], axis=1)
@@ -235,7 +254,8 @@ def _posterior(g: GraphBuilder, config: ModelConfig, numbers: str, linear: str =
     if not config.variational:
         g.op("Add", g.op("Mul", numbers, g.constant(0)), g.constant(LOGVAR_NONE), name="logvar")
     side, d = config.image_size, config.latent_size
-    return g.finish("encoder", {"image": ["N", config.channels, side, side]}, {"mu": ["N", d], "logvar": ["N", d]})
+    outputs = {"mu": ["N", d], "logvar": ["N", d], **(more or {})}
+    return g.finish("encoder", {"image": ["N", config.channels, side, side]}, outputs)
 
 
 def _sequence(g: GraphBuilder, x: str, layers: Sequence[tuple[str, Any]]) -> str:

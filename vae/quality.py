@@ -140,8 +140,8 @@ def report(
         return torch.cat(parts).numpy()
 
     photos = data.images(np.unique(np.linspace(0, len(data) - 1, count).astype(int)))
-    mu, logvar = bundle.encode(photos)
-    again = bundle.decode(mu)
+    mu, logvar, delta = bundle.encode_with_offsets(photos)
+    again = bundle.decode(mu, delta)
     say("reconstructed")
     noise = psnr(photos, again)
     figures: dict[str, Any] = {
@@ -175,7 +175,7 @@ def report(
         say("compared identities")
         if refine:
             rows = np.linspace(0, len(photos) - 1, refine).astype(int)
-            figures["refined"] = refined(bundle, photos[rows], mu[rows])
+            figures["refined"] = refined(bundle, photos[rows], mu[rows], None if delta is None else delta[rows])
     return _rounded(figures), sheets
 
 
@@ -194,14 +194,15 @@ def identity(bundle: Bundle, photos: Array, again: Array) -> dict[str, float]:
     }
 
 
-def refined(bundle: Bundle, photos: Array, mu: Array) -> dict[str, float]:
-    """The same for faces that were refined as on the Blend page, and their PSNR."""
+def refined(bundle: Bundle, photos: Array, mu: Array, delta: Array | None = None) -> dict[str, float]:
+    """The same for faces that were refined as on the Blend page, and their PSNR. delta: what the encoder read."""
     from vae.refine import Refiner
 
     refiner, parts = Refiner(), []
     try:
         for start in range(0, len(photos), 4):
-            job = refiner.start(bundle, photos[start : start + 4], mu[start : start + 4])
+            part = slice(start, start + 4)
+            job = refiner.start(bundle, photos[part], mu[part], delta=None if delta is None else delta[part])
             if not job.wait(600) or job.latest is None:
                 raise ValueError("refining took too long; refine fewer faces")
             parts.append(job.latest.delta)

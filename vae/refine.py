@@ -44,6 +44,15 @@ def usual_steps(bundle: Bundle) -> int:
     return STEPS_CURVED if bundle.curved else STEPS
 
 
+def _checked(bundle: Bundle, delta: np.ndarray, count: int) -> np.ndarray:
+    """Style offsets to begin at, as little-endian float32 (n, L, S). Raises RefineError."""
+    shape = (count, bundle.levels, bundle.style_size)
+    if delta.shape != shape or delta.dtype.kind not in "fiu" or not np.isfinite(delta).all():
+        found = f"{delta.dtype} {delta.shape}"
+        raise RefineError(f"The offsets must be finite numbers {shape}, not {found}; encode the crops first.")
+    return np.ascontiguousarray(delta, "<f4")
+
+
 def write_frame(stream: IO[bytes], header: Mapping[str, Any], payload: bytes = b"") -> None:
     """Write one frame and flush."""
     text = json.dumps(header).encode()
@@ -243,10 +252,18 @@ class Refiner:
         if bundle is not None and bundle.levels:
             worker.send({"op": "load", "bundle": str(bundle.path), "digest": bundle.digest})
 
-    def start(self, bundle: Bundle, images: np.ndarray, z: np.ndarray, steps: int | None = None) -> Job:
+    def start(
+        self,
+        bundle: Bundle,
+        images: np.ndarray,
+        z: np.ndarray,
+        steps: int | None = None,
+        delta: np.ndarray | None = None,
+    ) -> Job:
         """Refine n crops uint8 (n, s, s, c) from their codes z (n, d), as one batch. Raises RefineError.
 
-        steps: usual_steps(bundle) where none are given.
+        steps: usual_steps(bundle) where none are given. delta: style offsets (n, L, S) to begin at, those that the
+        encoder read (vae.bundle.Bundle.encode_with_offsets); None begins at 0.
         """
         if steps is None:
             steps = usual_steps(bundle)
@@ -263,6 +280,7 @@ class Refiner:
         if z.shape != (len(images), bundle.latent_size) or z.dtype.kind not in "fiu" or not np.isfinite(z).all():
             wanted = f"finite numbers ({len(images)}, {bundle.latent_size})"
             raise RefineError(f"The codes must be {wanted}, not {z.dtype} {z.shape}; encode the crops first.")
+        start = b"" if delta is None else _checked(bundle, np.asarray(delta), len(images)).tobytes()
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= MAX_STEPS:
             raise RefineError(f"The number of steps is {steps}; use 1 to {MAX_STEPS}.")
         job = Job(self, len(images), int(steps))
@@ -270,7 +288,7 @@ class Refiner:
             "op": "refine", "job": job.id, "bundle": str(bundle.path), "digest": bundle.digest,
             "shape": list(images.shape), "latent": bundle.latent_size, "steps": int(steps),
         }  # fmt: skip
-        payload = np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(z, "<f4").tobytes()
+        payload = np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(z, "<f4").tobytes() + start
         with self._lock:
             worker = self._alive()
             if sum(not other.finished for other in worker.jobs.values()) >= MAX_WAITING:

@@ -3,10 +3,11 @@
 Run as `python -m vae.refine_worker`, by vae.refine only. It reads frames from standard input and writes frames to
 standard output (vae.refine.write_frame); it ends when its input closes, so it never outlives the app.
 
-One job at a time, all of a job's photos as one batch. Starting from w = mapping(mu), Adam fits offsets delta (L, S) for
-each photo to the L1 distance between photo and decoded image, at full size and at 1/2, 1/4 and 1/8 of it, the face
-counting twice, plus a small penalty on delta, which keeps the codes' own directions at work on the refined face. Where
-the bundle holds the curvature of its offsets (vae.curvature), Adam steps in coordinates that act alike on the picture.
+One job at a time, all of a job's photos as one batch. Starting from w = mapping(mu), and from the offsets that the
+encoder read where the model has such, Adam fits offsets delta (L, S) for each photo to the L1 distance between photo
+and decoded image, at full size and at 1/2, 1/4 and 1/8 of it, the face counting twice, plus a small penalty on the
+change, which keeps the codes' own directions at work on the refined face. Where the bundle holds the curvature of its
+offsets (vae.curvature), Adam steps in coordinates that act alike on the picture.
 The decoder is frozen: its weights are scaled, and their norms for the demodulation summed, once.
 """
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # second moment; and the share of the steps over which the rate falls to 0.
 PLAIN, ALIKE = (0.1, 0.8), (0.4, 0.7)
 BETA2, FALL = 0.99, 0.4
-PENALTY = 0.02  # on the mean square of delta
+PENALTY = 0.02  # on the mean square of what the steps add to the offsets
 FACE_WEIGHT = 2.0  # of a pixel of the face against one of the background
 PYRAMID = 4  # sizes in the loss: 1, 1/2, 1/4, 1/8
 REPORT_EVERY = 2  # steps
@@ -52,7 +53,7 @@ def fast_dtype() -> torch.dtype:
 
 
 class FrozenConv:
-    """A vae.model.StyledConv with fixed weights, for gradients with respect to x and w only."""
+    """A vae.layers.StyledConv with fixed weights, for gradients with respect to x and w only."""
 
     def __init__(self, layer: Any, dtype: torch.dtype):
         import torch
@@ -62,8 +63,9 @@ class FrozenConv:
         self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         self.affine, self.affine_bias = layer.affine.weight * layer.affine.scale, layer.affine.bias
         self.squares = weight.square().sum((2, 3)).T.contiguous() if layer.demodulate else None  # (n_in, n_out)
-        # leaky_relu(a) * sqrt(2) = leaky_relu(a * sqrt(2)): the factor goes into bias and norm.
-        self.bias = (layer.bias * (SQRT2 if layer.demodulate else 1))[None, :, None, None].to(dtype)
+        # leaky_relu(a) * sqrt(2) = leaky_relu(a * sqrt(2)): the factor goes into shift and norm.
+        shift = (layer.shift() * (SQRT2 if layer.demodulate else 1)).to(dtype)  # (1, n_out, 1, 1) or (1, n_out, h, w)
+        self.shift = shift.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         import torch
@@ -72,9 +74,9 @@ class FrozenConv:
         s = F.linear(w, self.affine, self.affine_bias)  # (N, n_in)
         y = F.conv2d(x * s[:, :, None, None].to(self.dtype), self.weight, padding=self.padding)
         if self.squares is None:
-            return y + self.bias
+            return y + self.shift
         norm = torch.rsqrt(s.square() @ self.squares + 1e-6) * SQRT2  # (N, n_out)
-        return F.leaky_relu(torch.addcmul(self.bias, y, norm[:, :, None, None].to(self.dtype)), 0.2)
+        return F.leaky_relu(torch.addcmul(self.shift, y, norm[:, :, None, None].to(self.dtype)), 0.2)
 
 
 class FrozenDecoder:
@@ -192,31 +194,35 @@ class Fitter:
 
         return u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
 
-    def run(self, x: Tensor, z: Tensor, steps: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def run(
+        self, x: Tensor, z: Tensor, steps: int, start: Tensor | None = None
+    ) -> Iterator[tuple[int, Tensor | None, Tensor | None]]:
         """Fit offsets to images x (N, c, s, s) from codes z (N, d); yields step, psnr (N,), delta (N, L, S).
 
-        Step 0 is the picture before refining. Between reports it yields nothing but gives the caller a turn: a step
-        number with two Nones.
+        start: offsets (N, L, S) to begin at, which the encoder read from the images; 0 by default. The penalty is on
+        what the steps add to them. Step 0 is the picture before refining. Between reports it yields nothing but gives
+        the caller a turn: a step number with two Nones.
         """
         import torch
 
         from vae.objective import psnr
 
         with torch.no_grad():
-            w = self.decoder.styles(z)  # (N, L, S)
+            w = self.decoder.styles(z, start)  # (N, L, S)
+            start = torch.zeros_like(w) if start is None else start
             linear, targets = self.decoder.linear_image(z), pyramid(x)
-            first = self.decoder(z)
-            yield 0, psnr(x, first), torch.zeros_like(w)
+            first = self.decoder(z, start)
+            yield 0, psnr(x, first), start.clone()
         u = torch.zeros_like(w, requires_grad=True)
         m, v = torch.zeros_like(w), torch.zeros_like(w)
         rate, beta1 = PLAIN if self.axes is None else (ALIKE[0] / math.sqrt(u[0].numel()), ALIKE[1])
         for k in range(steps):
-            delta = self.offsets(u)
-            sizes = self.pictures(w + delta, linear)
-            loss = self.likeness(sizes, targets).sum() + PENALTY * delta.square().mean((1, 2)).sum()
+            change = self.offsets(u)
+            sizes = self.pictures(w + change, linear)
+            loss = self.likeness(sizes, targets).sum() + PENALTY * change.square().mean((1, 2)).sum()
             (gradient,) = torch.autograd.grad(loss, u)
             if k and k % REPORT_EVERY == 0:
-                yield k, psnr(x, sizes[0].detach()), delta.detach().clone()
+                yield k, psnr(x, sizes[0].detach()), start + change.detach()
             else:
                 yield k, None, None
             with torch.no_grad():
@@ -225,11 +231,11 @@ class Fitter:
                 step = m / (1 - beta1 ** (k + 1)) / ((v / (1 - BETA2 ** (k + 1))).sqrt() + 1e-8)
                 u -= rate * min(1.0, (1 - k / steps) / FALL) * step
         with torch.no_grad():
-            delta = self.offsets(u).clone()
+            delta = start + self.offsets(u)
             last = self.decoder(z, delta)
             # A photo that the steps led away from stays as it was.
             worse = self.likeness(pyramid(last), targets) > self.likeness(pyramid(first), targets)
-            delta[worse], last[worse] = 0.0, first[worse]
+            delta[worse], last[worse] = start[worse], first[worse]
             yield steps, psnr(x, last), delta
 
 
@@ -305,9 +311,11 @@ class Server:
         fitter = self._fitter(header)
         count = n * height * width * channels
         pixels = torch.frombuffer(bytearray(payload[:count]), dtype=torch.uint8).view(n, height, width, channels)
-        z = torch.frombuffer(bytearray(payload[count:]), dtype=torch.float32).view(n, header["latent"])
+        numbers = torch.frombuffer(bytearray(payload[count:]), dtype=torch.float32)
+        z, start = numbers[: n * header["latent"]].view(n, -1), numbers[n * header["latent"] :]
+        start = start.view(n, fitter.config.levels, fitter.config.style_size) if len(start) else None
         x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-        for step, quality, delta in fitter.run(x, z, steps):
+        for step, quality, delta in fitter.run(x, z, steps, start):
             if job in self.cancelled:
                 raise Cancelled
             if delta is None:

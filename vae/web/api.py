@@ -192,14 +192,18 @@ def fit(bundle: Bundle, image: np.ndarray, want_face: bool) -> tuple[np.ndarray,
 
 
 async def encode(request: Request) -> Response:
-    """POST /api/encode: an image file -> JSON mu, logvar (d numbers each), and the eyes that were found."""
+    """POST /api/encode: an image file -> JSON mu, logvar (d numbers each), and the eyes that were found.
+
+    Where the model reads style offsets from a picture, also delta: L rows of S numbers.
+    """
     bundle = the_bundle(request)
     data = await read_body(request, MAX_IMAGE_BYTES, "image")
 
     def work() -> dict[str, Any]:
         crop, found = fit(bundle, read_image(data), request.query_params.get("align") != "0")
-        mu, logvar = bundle.encode(crop[None])
-        return {"model": bundle.name, "mu": mu[0].tolist(), "logvar": logvar[0].tolist(), **found}
+        mu, logvar, delta = bundle.encode_with_offsets(crop[None])
+        offsets = {} if delta is None else {"delta": delta[0].tolist()}
+        return {"model": bundle.name, "mu": mu[0].tolist(), "logvar": logvar[0].tolist(), **offsets, **found}
 
     return JSONResponse(await in_thread(work), headers={"Cache-Control": "no-store"})
 

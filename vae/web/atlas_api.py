@@ -245,9 +245,9 @@ _tiles: OrderedDict[tuple, np.ndarray] = OrderedDict()
 _tiles_lock = threading.Lock()
 
 
-def decode_tiles(bundle: Bundle, z: np.ndarray, size: int = TILE) -> list[np.ndarray]:
-    """Codes (k, d) -> tiles (size, size, 3), decoded no finer than they are shown."""
-    return [media.resize(image, size) for image in bundle.decode_small(bundle.check_z(z), size)]
+def decode_tiles(bundle: Bundle, z: np.ndarray, size: int = TILE, delta: np.ndarray | None = None) -> list[np.ndarray]:
+    """Codes (k, d), style offsets (k, L, S) -> tiles (size, size, 3), decoded no finer than they are shown."""
+    return [media.resize(image, size) for image in bundle.decode_small(bundle.check_z(z), size, delta)]
 
 
 def code_tiles(bundle: Bundle, ids: np.ndarray) -> list[np.ndarray]:
@@ -287,13 +287,18 @@ async def thumbs(request: Request) -> Response:
 
 
 async def decoded(request: Request) -> Response:
-    """POST /api/atlas/decoded[?tile=96]: codes -> sprite, for strips, neighbours and means."""
+    """POST /api/atlas/decoded[?tile=96][&offsets=1]: codes -> sprite, for strips, neighbours, means, placed pictures.
+
+    offsets=1: the style offsets (L, S) of each picture follow its code.
+    """
     api = _api()
     bundle = api.the_bundle(request)
     tile = api.integer(request.query_params, "tile", TILE, 16, 256)
-    body = await api.read_body(request, 4 * bundle.latent_size * TILES, "list of codes")
-    z = to_codes(bundle, body, TILES)
-    return await api.in_thread(lambda: sprite(decode_tiles(bundle, z, tile)))
+    offsets = request.query_params.get("offsets") == "1"
+    record = 4 * (bundle.latent_size + offsets * bundle.levels * bundle.style_size)
+    body = await api.read_body(request, record * TILES, "list of codes")
+    z, delta = api.parse_codes(bundle, body, False, True) if offsets else (to_codes(bundle, body, TILES), None)
+    return await api.in_thread(lambda: sprite(decode_tiles(bundle, z, tile, delta)))
 
 
 async def background(request: Request) -> Response:
@@ -529,7 +534,7 @@ def members(data: bytes, name: str) -> list[tuple[str, bytes | str]]:
 
 
 async def place(request: Request) -> Response:
-    """POST /api/atlas/place: one picture or a zip of them -> the code of each; kept nowhere."""
+    """POST /api/atlas/place: one picture or a zip of them -> code and style offsets of each; kept nowhere."""
     api = _api()
     bundle = api.the_bundle(request)
     data = await api.read_body(request, MAX_DROP, "file")
@@ -546,11 +551,12 @@ async def place(request: Request) -> Response:
                 if len(content) > api.MAX_IMAGE_BYTES:
                     raise ImageError(f"the picture has more than {api.MAX_IMAGE_BYTES:,} bytes; use a smaller one")
                 crop, _ = api.fit(bundle, read_image(content), True)
-                mu, logvar = bundle.encode(crop[None])
+                mu, logvar, delta = bundle.encode_with_offsets(crop[None])
             except (BundleError, FaceError, ImageError) as error:
                 refused.append(f"{short}: {error}")
                 continue
-            placed.append({"name": short, "mu": api.b64(bundle.check_z(mu[0])), "logvar": api.b64(logvar[0])})
+            found = {"name": short, "mu": api.b64(bundle.check_z(mu[0])), "logvar": api.b64(logvar[0])}
+            placed.append(found if delta is None else {**found, "delta": api.b64(delta[0])})
         return {"placed": placed, "refused": refused}
 
     return JSONResponse(await api.in_thread(work), headers=NO_STORE)

@@ -11,7 +11,7 @@ import binascii
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from vae.blend import BlendError, Source
 from vae.bundle import Bundle, BundleError
 from vae.media import MediaError
 from vae.refine import RefineError
-from vae.web import live, state
+from vae.web import api, live, state
 from vae.web.api import b64, refiner
 
 KEY = "blend-desk"
@@ -203,10 +203,8 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     here.chosen = [here.people[i].id for i in chosen]
     for i in chosen:
         person = here.people[i]
-        person.before = person.before or blend.likeness(bundle, Source(person.source.name, person.source.z, person.source.crop,
-                                                                       photo=person.source.photo, eyes=person.source.eyes))
-    crops, z = (np.stack([getattr(here.people[i].source, key) for i in chosen]) for key in ("crop", "z"))
-    here.job = refiner.start(bundle, crops, z)
+        person.before = person.before or blend.likeness(bundle, replace(person.source, delta=person.source.delta_once))
+    here.job = blend.start_refining(bundle, [here.people[i].source for i in chosen], refiner)
 
 
 def end_refining(bundle: Bundle, here: Desk) -> None:
@@ -330,7 +328,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "notice": here.notice,
         "ribbon": ribbons(bundle, here),
         "refine": {"id": here.job.id, "chosen": here.chosen} if here.job else None,
-        "refinable": any(here.sources[i].delta is None for i in blend.refinable(bundle, here.sources)),
+        "refinable": any(not here.sources[i].refined for i in blend.refinable(bundle, here.sources)),
         "temperature": blend.SAMPLE_TEMPERATURE,
     }
     show = live.component("blend", ("sliders", "blend"), SKELETON)
@@ -370,7 +368,8 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
     """Take over a blend from the address where the desk is empty; a sentence as the notice where that fails."""
     if here.people or "z0" not in query:
         return
-    if query.get("model") != bundle.name or query.get("hash") != bundle.digest:
+    meant = state.linked(query, api.registry)
+    if meant.name != bundle.name or not meant.same:
         here.notice = f"This link was made with another model than {bundle.title}, so its blend cannot be rebuilt."
         return
     try:
@@ -383,6 +382,7 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
         here.path = "lerp" if query.get("path") == "lerp" else "slerp"
         if "shift" in query:
             here.shift = latent.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
+        here.notice = meant.note or None
     except SENTENCES as error:
         here.notice = str(error)
     except ValueError:

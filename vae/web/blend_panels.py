@@ -155,7 +155,8 @@ def keep(bundle: Bundle, here: Desk) -> None:
                 blend_live.adopt(bundle, here)
                 open_page(page)
     address = urlsplit(st.context.url or "")
-    st.caption("Link to this blend" + (", without what refining found, which is too long for one" if offsets else ""))
+    without = ", without the photos\u2019 style offsets, which are too long for one"
+    st.caption("Link to this blend" + (without if offsets else ""))
     st.code(f"{address.scheme}://{address.netloc}{address.path}?{urlencode(blend_live.link(bundle, here))}", language=None)
 
 

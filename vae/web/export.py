@@ -24,7 +24,7 @@ def picture(bundle: Bundle, here: Current) -> np.ndarray:
 
 
 def code_json(bundle: Bundle, here: Current) -> bytes:
-    """The code, its read-outs in every basis, and the style offsets of a refined photo."""
+    """The code, its read-outs in every basis, and the style offsets of a photo."""
     values = {
         name: {axis.id: round(float(v), 5) for axis, v in zip(basis.axes, basis.values(here.z, bundle.stats.mean))}
         for name, basis in latent.bases(bundle).items()
@@ -35,7 +35,7 @@ def code_json(bundle: Bundle, here: Current) -> bytes:
 
 
 def code_npz(bundle: Bundle, here: Current) -> bytes:
-    """The code and, of a refined photo, the offsets as NumPy arrays; no pickles."""
+    """The code and, of a photo, its style offsets as NumPy arrays; no pickles."""
     arrays = {"z": here.z, "model": np.array(bundle.name), "hash": np.array(bundle.digest)}
     if here.delta is not None:
         arrays["delta"] = here.delta
@@ -77,7 +77,7 @@ def panel(bundle: Bundle, here: Current) -> None:
     left, right = st.columns(2)
     save(left, "PNG", ".png", "image/png", lambda: media.png(picture(bundle, here)))
     save(right, "PNG, 4x", "-4x.png", "image/png", lambda: media.png(picture(bundle, here), scale=4))
-    st.caption("The code" + (", with the offsets of the refined photo" if here.delta is not None else ""))
+    st.caption("The code" + (", with the style offsets of the photo" if here.delta is not None else ""))
     left, right = st.columns(2)
     save(left, "JSON", ".json", "application/json", lambda: code_json(bundle, here))
     save(right, "NumPy", ".npz", "application/octet-stream", lambda: code_npz(bundle, here))
@@ -87,7 +87,7 @@ def panel(bundle: Bundle, here: Current) -> None:
     side = factor * bundle.image_size
     save(right, "MP4", ".mp4", "video/mp4", lambda: media.mp4(traversal(bundle, here), FPS, size=side))
     address = urlsplit(st.context.url or "")
-    without = " (without the refined offsets, which are too long for one; the files have them)"
+    without = " (without the photo\u2019s style offsets, which are too long for one; the files have them)"
     st.caption("Link" + (without if here.delta is not None else ""))
     page = f"{address.scheme}://{address.netloc}{address.path or '/'}"
     st.code(f"{page}?{urlencode(link(bundle, here.z))}", language=None, wrap_lines=False)

@@ -88,6 +88,7 @@ def describe_photo(photo: Photo | None) -> dict[str, Any] | None:
         "mu": b64(photo.mu),
         "sigma": b64(np.exp(0.5 * photo.logvar)),
         "refine": photo.job_id if photo.refining else None,
+        "delta_once": None if photo.delta_once is None else b64(photo.delta_once),
         "delta": None if photo.delta is None else b64(photo.delta),
         "refined_psnr": photo.refined_psnr,
         "refined": photo.refined,

@@ -25,7 +25,11 @@ KEY = "studio"
 
 @dataclass
 class Photo:
-    """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,); delta (L, S) or None."""
+    """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,).
+
+    delta_once (L, S): the style offsets that the encoder read beside the code, None where the model reads none; delta
+    (L, S): those of the refinement, None before it.
+    """
 
     id: str
     name: str
@@ -38,6 +42,7 @@ class Photo:
     once: np.ndarray = field(repr=False)  # the reconstruction of the encoder's single pass
     psnr: float
     job: Any = None
+    delta_once: np.ndarray | None = field(default=None, repr=False)
     delta: np.ndarray | None = field(default=None, repr=False)
     refined_psnr: float | None = None
     refined: bool = True
@@ -75,8 +80,11 @@ class Current:
 
     @property
     def delta(self) -> np.ndarray | None:
-        """Style offsets of the refined photo, if there is one and they are switched on."""
-        return self.photo.delta if self.photo and self.photo.refined else None
+        """Style offsets of the photo, if there is one: the refined ones, or those of one pass where that is off."""
+        if self.photo is None:
+            return None
+        refined = self.photo.refined and self.photo.delta is not None
+        return self.photo.delta if refined else self.photo.delta_once
 
     def put(self, z: np.ndarray, photo: Photo | None = None, seed: int | None = None) -> None:
         """Set a new code from Python's side, as the new start."""
@@ -146,32 +154,70 @@ def choose(registry: Registry) -> tuple[list[str], dict[str, str]]:
     return sorted(names, key=lambda name: name != DEFAULT_MODEL), broken
 
 
-def read_link(query: Mapping[str, str], registry: Registry) -> str | None:
-    """Take over the model and the code of the address, once a session; a sentence where that fails."""
+@dataclass(frozen=True)
+class Linked:
+    """What a link means here. name: of the model, None where it names none. same: that model is the one that made it.
+
+    note: a sentence where the link calls it by another name, "" otherwise.
+    """
+
+    name: str | None
+    same: bool
+    note: str = ""
+
+
+def linked(query: Mapping[str, str], registry: Registry) -> Linked:
+    """The model that a link was made with: the one of its hash, whatever it is called by now, else the one it names."""
+    name, digest = query.get("model"), query.get("hash")
+    if not name or not digest:
+        return Linked(name, False)
+    named = None
+    if name in registry.names():
+        try:
+            named = registry.get(name)
+        except BundleError:  # said where the model is opened; the one that made the link may be another
+            pass
+    if named and (named.digest == digest or digest in named.formerly):
+        return Linked(name, True)
+    found = registry.by_digest(digest)
+    if found is None:
+        return Linked(name, False)
+    made = "with an earlier model" if named else f"when its model was called \u201c{name[:60]}\u201d"
+    return Linked(found.name, True, f"This link was made {made}; it is shown with {found.title}.")
+
+
+def read_link(query: Mapping[str, str], registry: Registry) -> tuple[str, bool] | None:
+    """Take over the model and the code of the address, once a session.
+
+    A sentence where there is something to say, and whether the link's picture is shown nevertheless.
+    """
     here = studio()
     if here.link_read:
         return None
     here.link_read = True
-    name, text = query.get("model"), query.get("z")
+    meant, text = linked(query, registry), query.get("z")
+    name = meant.name
     if not name:
-        return "The link holds a code but no model, so you see a new picture." if text else None
+        return ("The link holds a code but no model, so you see a new picture.", False) if text else None
     if name not in registry.names():
-        return f"The link names the model \u201c{name[:60]}\u201d, which is not here; ask its sender for its folder."
+        named = f"The link names the model \u201c{name[:60]}\u201d"
+        return f"{named}, which is not here; ask its sender for its folder.", False
     try:
         bundle = registry.get(name)
     except BundleError as error:
-        return str(error)
+        return str(error), False
     here.model = name
     if not text:
         return None
-    if query.get("hash") != bundle.digest:
-        return f"This link was made with another version of {bundle.title}, so you see a new picture; ask for a new link."
+    if not meant.same:
+        made = f"This link was made with another version of {bundle.title}"
+        return f"{made}, so you see a new picture; ask for a new link.", False
     try:
         z = bundle.check_z(latent.unpack(text[:8192], bundle.stats))
     except (latent.LatentError, BundleError) as error:
-        return str(error)
+        return str(error), False
     current(bundle).put(z)
-    return None
+    return (meant.note, True) if meant.note else None
 
 
 def link(bundle: Bundle, z: np.ndarray) -> dict[str, str]:
@@ -224,10 +270,13 @@ def show_photo(
 ) -> Photo:
     """Encode a photo by these eyes; with `start` its code becomes the current one and refining begins."""
     crop = see(bundle, image, eyes)
-    mu, logvar = (array[0] for array in bundle.encode(crop[None]))
-    z = grid(bundle.check_z(mu), bundle)
-    once = bundle.decode(z)[0]
-    photo = Photo(secrets.token_urlsafe(9), name, image, found, eyes, crop, mu, logvar, once, psnr(crop, once))
+    mu, logvar, delta = bundle.encode_with_offsets(crop[None])
+    z = grid(bundle.check_z(mu[0]), bundle)
+    once = bundle.decode(z, delta)[0]
+    photo = Photo(
+        secrets.token_urlsafe(9), name, image, found, eyes, crop, mu[0], logvar[0], once, psnr(crop, once),
+        delta_once=None if delta is None else delta[0],
+    )  # fmt: skip
     studio().drafts[bundle.name] = photo
     if not start:
         return photo
@@ -238,6 +287,6 @@ def show_photo(
     if here.photo and here.photo.refining:
         here.photo.job.cancel()
     if bundle.levels:
-        photo.job = refiner.start(bundle, crop[None], z[None])
+        photo.job = refiner.start(bundle, crop[None], z[None], delta=delta)
     here.put(z, photo)
     return photo

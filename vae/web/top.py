@@ -66,7 +66,7 @@ def top(page: str) -> Top:
         st.stop()
     studio = state.studio()
     if studio.model not in names:
-        asked = st.query_params.get("model")
+        asked = state.linked(st.query_params, api.registry).name
         studio.model = asked if asked in names else names[0]
     try:
         titles = {name: api.registry.get(name).title for name in names}

@@ -247,12 +247,12 @@ def same_pictures(bundles: list[Bundle]) -> None:
         except PictureError as error:
             st.error(f"A picture {error}.")
             return
-        mu, _ = bundle.encode(given)
+        mu, _, delta = bundle.encode_with_offsets(given)
         if place == 0:
             st.caption("Given")
             st.image(strip(given), width="stretch")
         st.caption(bundle.title)
-        st.image(strip(bundle.decode(mu)), width="stretch")
+        st.image(strip(bundle.decode(mu, delta)), width="stretch")
 
 
 __all__ = ["panel"]

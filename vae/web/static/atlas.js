@@ -946,7 +946,10 @@ class Atlas {
       const answer = await this.#guard(async () => (await this.#ask("place", { name: file.name.slice(0, 80) }, { method: "POST", body: file })).json());
       if (!answer) return;
       refused.push(...answer.refused);
-      for (const { name, mu, logvar } of answer.placed) this.placed.push({ name, z: decodeFloats(mu), logvar: decodeFloats(logvar) });
+      for (const { name, mu, logvar, delta } of answer.placed) {
+        const offsets = delta ? decodeFloats(delta) : null;
+        this.placed.push({ name, z: decodeFloats(mu), logvar: decodeFloats(logvar), delta: offsets });
+      }
       placed += answer.placed.length;
       await this.#relocate();
     }
@@ -956,7 +959,7 @@ class Atlas {
     this.map.element.dataset.placed = this.placed.length;
     if (placed) {
       const last = this.placed.at(-1);
-      await this.#take(last.z);
+      await this.#take(last.z, { delta: last.delta });
       this.logvar = last.logvar;
       this.#ownEllipse();
       this.#show("here");
@@ -987,9 +990,9 @@ class Atlas {
     const fresh = this.placed.filter((picture) => !picture.image);
     for (let i = 0; i < fresh.length; i += 64) {
       const part = fresh.slice(i, i + 64);
-      const codes = new Float32Array(part.length * this.z.length);
-      part.forEach((picture, k) => codes.set(picture.z, k * this.z.length));
-      const tiles = await this.#guard(() => this.#sprite("decoded", { tile: 96 }, codes));
+      const offsets = part[0].delta ? { offsets: 1 } : {}; // the model reads them from every picture, or from none
+      const records = Float32Array.from(part.flatMap(({ z, delta }) => [...z, ...(delta ?? [])]));
+      const tiles = await this.#guard(() => this.#sprite("decoded", { tile: 96, ...offsets }, records));
       part.forEach((picture, k) => {
         if (!tiles) return;
         picture.image = h("canvas", { width: 96, height: 96 });

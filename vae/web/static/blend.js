@@ -131,7 +131,7 @@ class Blend {
     // Offsets that a refinement is just finding are newer than what Python knows.
     people.forEach((person) => {
       const known = this.people.find((p) => p.id === person.id);
-      if (known && !person.delta && this.stop) person.delta = known.delta;
+      if (known && this.stop && data.refine?.chosen.includes(person.id)) person.delta = known.delta;
     });
     this.people = people;
     this.cards.update(data.sources, data.samples);

@@ -152,6 +152,7 @@ class Explore {
     if (!photos.has(sent.id)) {
       photos.set(sent.id, {
         id: sent.id, crop: sent.crop, psnr: sent.psnr, mu: decodeFloats(sent.mu), sigma: decodeFloats(sent.sigma),
+        deltaOnce: sent.delta_once ? decodeFloats(sent.delta_once) : null, // what the encoder read beside the code
         delta: null, progress: null, refined: sent.refined, refinedPsnr: null,
       });
     }
@@ -191,7 +192,8 @@ class Explore {
   }
 
   get delta() {
-    return this.refined ? this.photo?.delta ?? null : null;
+    const { photo } = this;
+    return (this.refined ? photo?.delta : null) ?? photo?.deltaOnce ?? null;
   }
 
   show(preview = false) {
