@@ -181,7 +181,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--description", default="", help="a sentence or two for people")
     parser.add_argument("--licence", default="", help="terms of use of the weights")
     parser.add_argument(
-        "--made-by", default="", metavar="COMMAND", help="the command that trained the weights, for the card"
+        "--made-by", action="append", default=[], metavar="COMMAND",
+        help="a command that trained the weights, for the card; may be repeated"
     )
     parser.add_argument("--note", action="append", default=[], help="a known weakness, for the card; may be repeated")
     parser.add_argument(
@@ -189,6 +190,12 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--codes", type=int, default=10_000, help="training pictures to encode (default: 10,000)"
+    )
+    parser.add_argument(
+        "--prior-codes", type=int, default=0, help="training pictures whose codes give the prior (default: as --codes)"
+    )
+    parser.add_argument(
+        "--standardise", action="store_true", help="shift and stretch the codes to mean 0 and variance 1; same pictures"
     )
     parser.add_argument(
         "--eyes", type=float, nargs=4, metavar=("X", "Y", "X", "Y"), help="eye centres of aligned faces, in pixels"
@@ -215,7 +222,7 @@ def run_export(args: argparse.Namespace) -> int:
     words = {
         "recipe": recipe,
         "eyes": eyes,
-        "commands": [*filter(None, [args.made_by]), _command(args)],
+        "commands": [*args.made_by, _command(args)],
         "notes": args.note,
     }
 
@@ -225,7 +232,9 @@ def run_export(args: argparse.Namespace) -> int:
         made = load_checkpoint(args.run).recipe
         title, description = args.title or made.title or Path(args.out).name, args.description or made.description
         about = About(title, description, args.licence or "that of the pictures it was trained on", **words)
-        out = export_checkpoint(args.run, args.out, about, args.codes, args.force, say)
+        out = export_checkpoint(
+            args.run, args.out, about, args.codes, args.force, say, args.prior_codes, args.standardise
+        )
     else:
         from safetensors.numpy import load_file
 
@@ -239,7 +248,7 @@ def run_export(args: argparse.Namespace) -> int:
         preset = PRESETS[args.preset]
         model = preset.model
         if args.test_under:
-            train = open_data(data_config(args, limit=args.codes), model.image_size, model.channels)
+            train = open_data(data_config(args, limit=max(args.codes, args.prior_codes)), model.image_size, model.channels)
             under = argparse.Namespace(**{**vars(args), "under": args.test_under})
             test = open_data(data_config(under), model.image_size, model.channels)
         else:
@@ -249,6 +258,7 @@ def run_export(args: argparse.Namespace) -> int:
         out = export_model(
             load_file(args.weights), model, train, test, args.out, about, args.codes,
             measure_faces=args.measure_faces, force=args.force, progress=say,
+            prior_codes=args.prior_codes, standard=args.standardise,
         )  # fmt: skip
     bundle = open_bundle(out)
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -273,6 +283,8 @@ def _command(args: argparse.Namespace) -> str:
         "box",
         "recipe",
         "codes",
+        "prior_codes",
+        "standardise",
         "eyes",
         "measure_faces",
     ):

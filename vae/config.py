@@ -486,12 +486,24 @@ PRESETS: dict[str, Recipe] = {
 
 PRESETS["faces"] = dataclasses.replace(
     PRESETS["faces-128"].replace(
+        model={"noise": True, "offsets": True},
         # beta * KL is to be about 1, and a batch of this size leaves about 1 of the covariance's penalty even where
         # codes are N(0, I): a tenth of it shapes the codes' cloud with little say in how much they hold.
-        objective={"kl_target": 400.0, "perceptual": 2.0, "covariance": 0.1, "colour": 0.1},
-        training={"augment": True},
+        objective={
+            "kl_target": 400.0,
+            "perceptual": 2.0,
+            "covariance": 0.1,
+            "colour": 0.1,
+            "judges": 0.25,
+            "identity": 4.0,
+            "offsets": 0.05,
+            "prior": "fitted",
+            "adversarial_start": 0.0,
+            "adversarial_ramp": 0.0,
+        },
+        training={"augment": True, "images": 0, "minutes": 11.4, "decay": 0.4, "frozen_images": 30_000},
     ),
-    title="Faces, 128 px, every term",
-    description="Photos of faces, with a perceptual loss, a penalty on the codes' covariance and augmentation. "
-    "This recipe has run end to end at small sizes only: it has not been trained to the end.",
+    title="Faces, 128 px",
+    description="Goes on from a trained model of faces (--start-from) with every term: noise that texture grows from, "
+    "style offsets beside the code, judges on the features of photos, and a loss that keeps people themselves.",
 )

@@ -18,6 +18,7 @@ import numpy as np
 from vae import graph
 from vae.bundle import FORMAT, MAX_FORMERLY, NAME, BundleError, make_session, open_bundle
 from vae.config import ModelConfig
+from vae.standardise import moments, standardise
 
 if TYPE_CHECKING:
     import torch
@@ -193,7 +194,8 @@ def prior(mu: Array, seed: int = 0) -> dict[str, Array]:
 
     order = np.random.default_rng(seed).permutation(len(mu))
     held, rest = mu[order[: len(mu) // 10]], mu[order[len(mu) // 10 :]]
-    floor = 1e-2 * float(np.median(mu.var(0))) + 1e-6
+    # More would inflate the directions in which codes hardly differ, and the decoder is sharpest there.
+    floor = 1e-3 * float(np.median(mu.var(0))) + 1e-6
 
     def fit(parts: int, codes: Array) -> GaussianMixture:
         import warnings
@@ -327,6 +329,15 @@ def _check_target(out: Path, force: bool) -> None:
         raise ExportError(f"{out.name} exists already; choose another name, or add --force to replace it")
 
 
+def _rows(count: int, most: int) -> Array:
+    """At most so many places of a set, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+
+
+def _spread(data: "ImageSet", most: int) -> "ImageSet":
+    return data if len(data) <= most else data.subset(_rows(len(data), most))
+
+
 def export_model(
     weights: Mapping[str, Any],
     model: ModelConfig,
@@ -339,10 +350,14 @@ def export_model(
     measure_faces: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    prior_codes: int = 0,
+    standard: bool = False,
 ) -> Path:
     """Write a bundle folder; it appears under its name when it is whole and has been opened once.
 
-    train: pictures whose codes give statistics, prior and directions; test: pictures that give the scores.
+    train: pictures whose codes give statistics, prior and directions; test: pictures that give the scores. codes: how
+    many of the codes the bundle keeps. prior_codes: how many give statistics and prior, where those are more.
+    standard: shift and stretch the codes to mean 0 and variance 1, the pictures stay the same (vae.standardise).
     Raises ExportError, BundleError.
     """  # fmt: skip
     from threadpoolctl import threadpool_limits
@@ -359,13 +374,22 @@ def export_model(
         (folder / "decoder.onnx").write_bytes(decoder)
         (folder / "encoder.onnx").write_bytes(encoder)
         nets = _Networks(model, decoder, encoder)
-        if len(train) > codes:
-            train = train.subset(np.unique(np.linspace(0, len(train) - 1, codes).astype(int)))
-        mu, logvar, average, contrast = encode_set(nets, train, say)
+        wide = _spread(train, max(codes, prior_codes))
+        mu, logvar, average, contrast = encode_set(nets, wide, say)
+        if standard:
+            mean, std = moments(mu, logvar)
+            weights = standardise(model, to_arrays(weights), mean, std)
+            decoder, encoder = networks(model, weights)
+            (folder / "decoder.onnx").write_bytes(decoder)
+            (folder / "encoder.onnx").write_bytes(encoder)
+            nets = _Networks(model, decoder, encoder)
+            mu, logvar = ((mu - mean) / std).astype(np.float32), (logvar - 2 * np.log(std)).astype(np.float32)
         test_mu, *_ = encode_set(nets, test)
         say("fitting statistics and prior")
         with threadpool_limits(1):  # many small products: threads would wait for each other
             stats = statistics(nets, mu, logvar, average, contrast)
+        rows = _rows(len(wide), codes)
+        train, mu, logvar = wide.subset(rows), mu[rows], logvar[rows]
         keep = [k for k, name in enumerate(train.label_names) if name not in omit]
         names = [train.label_names[k] for k in keep]
         labels = train.labels[:, keep] if train.labels is not None else np.zeros((len(mu), 0), np.uint8)
@@ -569,8 +593,12 @@ def export_checkpoint(
     codes: int = 10_000,
     force: bool = False,
     progress: Progress | None = None,
+    prior_codes: int = 0,
+    standard: bool = False,
 ) -> Path:
     """A training run's folder -> a bundle, from the moving average of its weights and the data it was trained on.
+
+    The settings are those of export_model.
 
     Raises ExportError, BundleError, vae.training.TrainingError, vae.data.DataError.
     """  # fmt: skip
@@ -593,4 +621,7 @@ def export_checkpoint(
             licence="that of the pictures it was trained on",
         )
     about = About(**{**vars(about), "recipe": {**made, **about.recipe}})
-    return export_model(checkpoint.ema, recipe.model, train, test, out, about, codes, force=force, progress=progress)
+    return export_model(
+        checkpoint.ema, recipe.model, train, test, out, about, codes,
+        force=force, progress=progress, prior_codes=prior_codes, standard=standard,
+    )  # fmt: skip

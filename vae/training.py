@@ -1080,7 +1080,6 @@ def train(
     if training_cfg.threads:
         torch.set_num_threads(training_cfg.threads)
     torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
     world = _World(training_cfg.device)
     folder = _Folder(run_dir, world.rank == 0)
     try:
