@@ -889,3 +889,23 @@ def test_command_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     assert training.run(parse(*words, "--out", str(tmp_path / "run"), "--export", "mine")) == 0
     assert calls == [(tmp_path / "run", tmp_path / "home" / "models" / "mine")]
+
+
+def test_a_discriminator_of_another_run_can_be_begun_with(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    recipe = FACES.replace(objective={"perceptual": 0.0, "judges": 0.0})
+    start(tmp_path / "run", recipe.replace(training={"steps": 6}))
+    kept = {k: v.half() for k, v in load_checkpoint(tmp_path / "run").objective.items() if k.startswith("critic.")}
+    save_file(kept, tmp_path / "critic.safetensors")
+    begun = recipe.replace(training={"critic_from": str(tmp_path / "critic.safetensors")})
+    trainer = Trainer(begun, *open_split(begun.data, 32, 3))
+    found = trainer.objective.critic.state_dict()
+    assert all(torch.equal(found[k[len("critic.") :]], v.float()) for k, v in kept.items())
+    del kept["critic.score.bias"]
+    save_file(kept, tmp_path / "critic.safetensors")
+    with pytest.raises(TrainingError, match="do not fit this run's discriminators"):
+        Trainer(begun, *open_split(begun.data, 32, 3))
+    (tmp_path / "critic.safetensors").write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        Trainer(begun, *open_split(begun.data, 32, 3))

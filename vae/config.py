@@ -304,7 +304,8 @@ class TrainingConfig(Config):
     frozen_images: for so many images at first the decoder is frozen, while encoder and discriminators learn: of use
         where trained weights begin beside a discriminator that knows nothing yet.
     compile: fuse the networks' operations by torch.compile, which takes a minute or two at first; for GPUs.
-    start_from: run folder or bundle whose weights to begin with.
+    start_from: run folder or bundle whose weights to begin with. critic_from: safetensors file of the discriminator's
+        and the judges' weights to begin with, such as assets/recipes/faces-128-critic.safetensors.
     device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA and CPU; auto uses it where it is fast.
     log_every, validate_every: in steps (0: no such marks). validate_seconds: validate as well when so many
         seconds have passed, and more often at the beginning (0: not by time). checkpoint_seconds: the longest
@@ -328,6 +329,7 @@ class TrainingConfig(Config):
     frozen_images: int = 0
     compile: bool = False
     start_from: str = ""
+    critic_from: str = ""
     device: str = "auto"
     precision: str = "auto"
     log_every: int = 50

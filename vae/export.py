@@ -33,7 +33,7 @@ BATCH = 16
 # The read-outs of labels: logistic regression, as strongly regularised as codes of 128 numbers need.
 LOGISTIC_C, RIDGE_ALPHA, READ_OUT_CODES = 0.02, 100.0, 6000
 LEAST_AUC, LEAST_CORRELATION, LEAST_EXAMPLES = 0.8, 0.7, 20
-MIXTURES = (1, 4, 12)
+MIXTURES = (1, 4, 12, 24)
 # Labels that judge, or say what people find beautiful, are no sliders.
 OMIT = ("Attractive", "Big_Nose", "Big_Lips", "Chubby", "Double_Chin")
 GROUPS = {
@@ -612,7 +612,7 @@ def export_checkpoint(
     made = {key: recipe.to_dict()[key] for key in ("data", "objective", "training")}
     made["data"]["sources"] = [Path(source).name for source in made["data"]["sources"]]  # no paths of this machine
     made["data"] = {k: Path(v).name if k in ("root", "attributes") and v else v for k, v in made["data"].items()}
-    made["training"]["start_from"] = Path(made["training"].get("start_from") or "").name
+    made["training"] |= {k: Path(made["training"].get(k) or "").name for k in ("start_from", "critic_from")}
     made["run"] = {key: checkpoint.state.get(key) for key in ("step", "images", "seconds")}
     if about is None:
         about = About(

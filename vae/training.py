@@ -36,7 +36,7 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -534,6 +534,8 @@ class Trainer:
         self.objective.to(self.device, memory_format=layout)
         if self.config.start_from:
             self._start_from(Path(self.config.start_from).expanduser())
+        if self.config.critic_from:
+            self._critic_from(Path(self.config.critic_from).expanduser())
         trained = self.model.encoder if self.config.part == "encoder" else self.model
         self.model.requires_grad_(False)
         trained.requires_grad_(True)
@@ -600,6 +602,18 @@ class Trainer:
             raise TrainingError(
                 f"the weights of {path.name} do not fit this model; use its architecture, sizes and latent size"
             ) from None
+
+    def _critic_from(self, path: Path) -> None:
+        try:
+            found = {key: value.float() for key, value in load_file(path).items()}
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(f"{path} cannot be read ({type(error).__name__}: {error}); choose another file") from None
+        wanted = {k: v for k, v in self.objective.state_dict().items() if k.startswith(("critic.", "judges."))}
+        if not wanted or any(k not in found or found[k].shape != v.shape for k, v in wanted.items()):
+            raise TrainingError(
+                f"the weights of {path.name} do not fit this run's discriminators; use its architecture, sizes and terms"
+            )
+        self.objective.load_state_dict({k: found[k] for k in wanted}, strict=False)
 
     @property
     def images(self) -> int:
