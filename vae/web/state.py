@@ -17,7 +17,7 @@ from vae import evaluate, faces, latent, media
 from vae.bundle import Bundle, BundleError, Registry
 
 DEFAULT_MODEL = "faces-128"
-FIRST_SEED, FIRST_TEMPERATURE = 46, 0.7
+FIRST_SEED, FIRST_TEMPERATURE = 49, 0.7
 MAX_PHOTOS = 12
 MIN_SIDE = 16
 KEY = "studio"
