@@ -25,6 +25,11 @@ STYLE = ModelConfig("style", 32, 3, 8, width=0.0625, style_size=16)
 CONV = ModelConfig("conv", 8, 1, 2, width=0.25)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def draws(n: int, config: ModelConfig, seed: int = 0) -> Draws:
     torch.manual_seed(seed)
     d = config.latent_size
@@ -288,6 +293,101 @@ def test_perceptual_network_moves_along_but_is_not_the_objectives_own() -> None:
     objective.to("meta")
     tensors = [*objective.perceptual.parameters(), *objective.perceptual.buffers()]
     assert tensors and all(t.is_meta for t in tensors)
+
+
+# ---------------------------------------------------------------- style offsets and the fitted prior
+
+OFFSETS = STYLE.replace(offsets=True)
+
+
+def offset_model() -> Autoencoder:
+    """A model whose encoder reads offsets, which training begins at 0."""
+    torch.manual_seed(1)
+    model = Autoencoder(OFFSETS)
+    torch.nn.init.normal_(model.encoder.offsets[1].weight, std=3)
+    return model
+
+
+def test_half_of_the_reconstructions_have_offsets() -> None:
+    model, x, noise = offset_model(), torch.rand(4, 3, 32, 32) * 2 - 1, draws(4, OFFSETS)
+    noise.keep = torch.tensor([0.0, 0.49, 0.51, 0.99])[:, None]
+    q = model.encode(x)
+    z = q.sample(noise.eps)
+    with_them, without = model.decode(z, q.delta), model.decode(z)
+    assert (with_them - without).abs().mean() > 0.01
+    expected = torch.cat([with_them[:2], without[2:]])
+    for progress, objective in (
+        (0.0, Objective(ObjectiveConfig("multiscale"), OFFSETS)),
+        (1.0, Objective(ObjectiveConfig("multiscale", adversarial=0.5), OFFSETS)),
+    ):
+        terms = objective(model, x, noise, progress)
+        wanted = reconstruction_loss(x, expected, "multiscale").mean()
+        assert terms.parts["reconstruction"].item() == pytest.approx(wanted.item(), rel=1e-4)
+        assert not terms.fakes or torch.allclose(terms.fakes[0], expected, atol=1e-4)
+
+
+def test_offsets_are_kept_small() -> None:
+    model, x, noise = offset_model(), torch.rand(4, 3, 32, 32) * 2 - 1, draws(4, OFFSETS)
+    noise.keep = torch.ones(4, 1)  # no reconstruction has them: only their size counts
+    free, held = (Objective(ObjectiveConfig("multiscale", offsets=w), OFFSETS)(model, x, noise) for w in (0.0, 3.0))
+    size = model.encode(x).delta.square().mean().item()
+    assert held.parts["offsets"].item() == pytest.approx(size, rel=1e-5) and size > 0.01
+    assert (held.total - free.total).item() == pytest.approx(3 * size, rel=1e-2)
+    (held.total - free.total).backward()
+    assert all(p.grad.any() for p in model.encoder.offsets.parameters())
+    plain = Objective(ObjectiveConfig(), STYLE)(Autoencoder(STYLE), x, draws(4, STYLE))
+    assert "offsets" not in plain.parts
+
+
+def test_blends_take_offsets_between_those_of_their_pictures() -> None:
+    n, objective = 6, Objective(ObjectiveConfig(adversarial=0.5), OFFSETS)
+    noise, z, delta = draws(n, OFFSETS), torch.randn(n, 8), torch.randn(n, 4, 16, requires_grad=True)
+    noise.kind = torch.tensor([0.0, 0.1, 0.2, 0.29, 0.31, 0.99])[:, None]
+    noise.t[:3] = torch.tensor([[0.0], [1.0], [0.25]])
+    codes, between = objective.latents(z, noise, delta)
+    assert codes.shape == (n, 4, 8) and between.shape == delta.shape and not between.requires_grad
+    assert torch.equal(between[0], delta[0]) and torch.allclose(codes[0], z[0].expand(4, 8), atol=1e-5)
+    assert torch.allclose(between[1], delta[0], atol=1e-6) and torch.allclose(codes[1], z[0].expand(4, 8), atol=1e-5)
+    assert torch.allclose(between[2], 0.75 * delta[2] + 0.25 * delta[1], atol=1e-6)
+    t = noise.t[3]
+    assert torch.allclose(between[3], (1 - t) * delta[3] + t * delta[2], atol=1e-6)
+    assert not between[4:].any()  # nothing is known of the pictures of draws
+    assert objective.latents(z, noise)[1] is None
+
+
+def test_what_is_made_is_decoded_with_its_offsets() -> None:
+    model, x, noise = offset_model(), torch.rand(4, 3, 32, 32) * 2 - 1, draws(4, OFFSETS)
+    noise.keep, noise.kind = torch.zeros(4, 1), torch.tensor([0.0, 0.1, 0.5, 0.9])[:, None]
+    objective = Objective(ObjectiveConfig(adversarial=0.5), OFFSETS)
+    q = model.encode(x)
+    codes, between = objective.latents(q.sample(noise.eps), noise, q.delta)
+    made = objective(model, x, noise).fakes[1]
+    assert torch.allclose(made, model.decode(codes, between), atol=1e-4)
+    assert (made[:2] - model.decode(codes)[:2]).abs().mean() > 0.01
+
+
+def test_draws_come_from_the_fitted_prior() -> None:
+    n, objective = 6, Objective(ObjectiveConfig(adversarial=0.5, prior="fitted"), STYLE)
+    plain = Objective(ObjectiveConfig(adversarial=0.5), STYLE)
+    assert plain.prior is None and Objective(ObjectiveConfig(prior="fitted"), STYLE).prior is None
+    noise, z = draws(n, STYLE), torch.randn(n, 8)
+    noise.part, noise.kind = torch.rand(n, 2), torch.tensor([0.0, 0.29, 0.31, 0.59, 0.61, 0.99])[:, None]
+    objective.prior.mean += 10 * torch.arange(12.0)[:, None]  # each part in a place of its own
+    a, b = (objective.prior.draw(of, noise.part[:, i : i + 1]) for i, of in enumerate((noise.a, noise.b)))
+    codes, _ = objective.latents(z, noise)
+    assert torch.equal(codes[:2], plain.latents(z, noise)[0][:2])  # slerps have no part in it
+    for i in (2, 3):
+        cut = int(noise.cut[i])
+        assert torch.equal(codes[i, :cut], a[i].expand(cut, 8)) and torch.equal(codes[i, cut:], b[i].expand(4 - cut, 8))
+    assert torch.equal(codes[4:], a[4:, None].expand(2, 4, 8))
+    assert (a.mean(1) / 10 - (12 * noise.part[:, 0]).floor()).abs().max() < 0.2
+
+
+def test_objective_hands_on_the_codes_of_the_batch() -> None:
+    model, x = Autoencoder(STYLE), torch.rand(4, 3, 32, 32) * 2 - 1
+    for objective in (Objective(ObjectiveConfig(), STYLE), Objective(ObjectiveConfig(adversarial=0.5), STYLE)):
+        mu = objective(model, x, draws(4, STYLE)).mu
+        assert torch.allclose(mu, model.encode(x).mu) and not mu.requires_grad
 
 
 # ---------------------------------------------------------------- colours of what the discriminator sees

@@ -21,12 +21,12 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from vae import training
+from vae import fitted, training
 from vae.config import PRESETS, ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data import DataError, open_split
 from vae.hardware import native_bf16
 from vae.model import Autoencoder
-from vae.objective import recolour
+from vae.objective import psnr, recolour
 from vae.training import Batches, Trainer, TrainingError, TrainingResult, load_checkpoint, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -238,6 +238,111 @@ def test_start_from_wants_the_same_model(tmp_path: Path) -> None:
     start(tmp_path / "a")
     with pytest.raises(TrainingError, match="weights of a do not fit this model"):
         start(tmp_path / "b", VAE.replace(model={"latent_size": 3}), start_from=str(tmp_path / "a"))
+
+
+def trainer_of(recipe: Recipe) -> Trainer:
+    return Trainer(recipe, *open_split(recipe.data, recipe.model.image_size, recipe.model.channels))
+
+
+def test_a_frozen_decoder_waits_while_the_others_learn() -> None:
+    objective = {"adversarial_start": 0.0, "adversarial_ramp": 0.0}
+    recipe = SHARP.replace(objective=objective, training={"frozen_images": 12, "steps": 100})
+    trainer = trainer_of(recipe)
+    parts = {"encoder": trainer.model.encoder, "decoder": trainer.model.decoder, "critic": trainer.objective.critic}
+
+    def learnt() -> list[str]:
+        before = {name: [p.clone() for p in part.parameters()] for name, part in parts.items()}
+        trainer.step(trainer.batches.at(trainer.step_count))
+        same = {name: map(torch.equal, before[name], part.parameters()) for name, part in parts.items()}
+        return [name for name in parts if not all(same[name])]
+
+    assert [learnt() for _ in range(3)] == [["encoder", "critic"]] * 3  # 12 images
+    assert learnt() == learnt() == ["encoder", "decoder", "critic"]
+    # Once it learns, it learns with its own moments from the beginning.
+    assert {int(trainer.optimiser.state[p]["step"]) for p in parts["decoder"].parameters()} == {2}
+    assert {int(trainer.optimiser.state[p]["step"]) for p in parts["encoder"].parameters()} == {5}
+
+
+def test_a_decoder_that_is_frozen_leaves_encoders_as_they_would_be() -> None:
+    frozen, free = trainer_of(SHARP.replace(training={"frozen_images": 4})), trainer_of(SHARP)
+    for trainer in (frozen, free):
+        trainer.step(trainer.batches.at(0))
+    for a, b in zip(frozen.model.encoder.parameters(), free.model.encoder.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_noise_and_offsets_can_be_added_to_a_trained_model(tmp_path: Path) -> None:
+    start(tmp_path / "old", SHARP, steps=4)
+    recipe = SHARP.replace(model={"noise": True, "offsets": True}, training={"start_from": str(tmp_path / "old")})
+    trainer = trainer_of(recipe)
+    old = Autoencoder(SHARP.model)
+    old.load_state_dict(load_checkpoint(tmp_path / "old").ema)
+    x = torch.rand(4, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        wanted = old.encode(x)
+        for model in (trainer.model, trainer.ema):
+            q = model.encode(x)
+            assert torch.allclose(q.mu, wanted.mu, atol=1e-5) and torch.allclose(q.logvar, wanted.logvar, atol=1e-5)
+            assert q.delta.shape == (4, 4, 16) and not q.delta.any()
+            assert torch.allclose(model.decode(q.mu, q.delta), old.decode(q.mu), atol=1e-5)
+    for step in range(2):
+        trainer.step(trainer.batches.at(step))
+    added = [p for name, p in trainer.parameters.items() if name.endswith("strength") or "encoder.offsets.1." in name]
+    assert len(added) == 7 + 2 and all(p.any() for p in added)  # and from there they learn
+
+
+def test_no_other_weight_may_be_missing(tmp_path: Path) -> None:
+    start(tmp_path / "old", SHARP, steps=1)
+    checkpoint = load_checkpoint(tmp_path / "old")
+    state = {"format": training.FORMAT, "recipe": checkpoint.recipe.to_dict(), **checkpoint.state}
+    recipe = SHARP.replace(model={"noise": True, "offsets": True}, training={"start_from": str(tmp_path / "old")})
+    for missing in ("decoder.conv_first.bias", "encoder.to_posterior.weight", "decoder.blocks.0.conv_low.affine.bias"):
+        kept = {f"ema.{k}": v for k, v in checkpoint.ema.items() if k != missing}
+        assert len(kept) == len(checkpoint.ema) - 1
+        training.save_checkpoint(tmp_path / "old" / training.CHECKPOINT, kept, state)
+        with pytest.raises(TrainingError, match="the weights of old do not fit this model"):
+            trainer_of(recipe)
+    # Nor is a linear path one of those that act on nothing at first.
+    start(tmp_path / "plain", SHARP, steps=1)
+    linear = SHARP.replace(model={"linear": True}, training={"start_from": str(tmp_path / "plain")})
+    with pytest.raises(TrainingError, match="the weights of plain do not fit this model"):
+        trainer_of(linear)
+
+
+def test_noise_and_offsets_are_taken_over_where_there_are_any(tmp_path: Path) -> None:
+    recipe = SHARP.replace(model={"noise": True, "offsets": True}, training={"seed": 1})
+    start(tmp_path / "old", recipe, steps=4)
+    again = trainer_of(recipe.replace(training={"seed": 2, "start_from": str(tmp_path / "old")}))
+    ema = load_checkpoint(tmp_path / "old").ema
+    assert all(torch.equal(value, ema[key]) for key, value in again.model.state_dict().items())
+    with pytest.raises(TrainingError, match="do not fit this model"):  # a model without them has no place for them
+        trainer_of(SHARP.replace(training={"start_from": str(tmp_path / "old")}))
+
+
+def test_validation_measures_with_and_without_offsets() -> None:
+    trainer = trainer_of(SHARP.replace(model={"offsets": True}, training={"ema_images": 0}))
+    blank = trainer.validate()
+    assert blank["psnr"] == pytest.approx(blank["psnr_code"], abs=1e-4)  # they begin at 0
+    torch.manual_seed(0)
+    torch.nn.init.normal_(trainer.model.encoder.offsets[1].weight, std=10)
+    found = trainer.validate()
+    x = training.to_pixels(torch.from_numpy(trainer.validation_set.images(range(len(trainer.validation_set)))))
+    with torch.no_grad():
+        q = trainer.model.encode(x)
+        wanted = [psnr(x, trainer.model.decode(q.mu, delta)).mean().item() for delta in (q.delta, None)]
+    assert [found["psnr"], found["psnr_code"]] == pytest.approx(wanted, abs=1e-3)
+    assert abs(wanted[0] - wanted[1]) > 0.01 and found["psnr_code"] == pytest.approx(blank["psnr_code"], abs=1e-4)
+    assert "psnr_code" not in trainer_of(SHARP).validate()
+
+
+def test_validation_looks_at_draws_of_the_fitted_prior() -> None:
+    trainer = trainer_of(SHARP.replace(objective={"prior": "fitted"}))
+    plain = trainer_of(SHARP)
+    for part in (trainer, plain):
+        assert torch.equal(part._drawn(np.random.default_rng(1), 5), part._drawn(np.random.default_rng(1), 5))
+    trainer.objective.prior.mean.fill_(30.0)
+    fitted_mean, plain_mean = (part._drawn(np.random.default_rng(1), 50).mean() for part in (trainer, plain))
+    assert fitted_mean > 25 and abs(plain_mean) < 1
 
 
 def test_clipping_limits_the_step() -> None:
@@ -489,6 +594,31 @@ def test_resumed_equals_uninterrupted(recipe: Recipe, tmp_path: Path, monkeypatc
     # The line of the interval that was cut holds the mean of its second half alone.
     a, b = timeless(lines(tmp_path / "whole")), timeless(lines(tmp_path / "cut"))
     assert [x for x in a if x["step"] != 8] == [x for x in b if x["step"] != 8]
+
+
+def test_a_run_with_a_fitted_prior_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The faces recipe's run is too short for a fit, so that fits come sooner here, before the cut and after it.
+    for name, value in (("PARTS", 2), ("EVERY", 2), ("KEPT", 24)):
+        monkeypatch.setattr(fitted, name, value)
+    recipe = FACES.replace(training={"validate_every": 0, "sheets": False})
+    model, objective = recipe.model, recipe.objective
+    assert model.offsets and model.noise and objective.judges and objective.prior == "fitted"
+    start(tmp_path / "whole", recipe)
+    with monkeypatch.context() as patch:
+        interrupt_at(9, patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert start(tmp_path / "cut", recipe).reason == "interrupted"
+    middle = load_checkpoint(tmp_path / "cut").objective
+    first = fitted.FittedPrior(4).state_dict()
+    assert not any(torch.equal(middle[f"prior.{k}"], first[k]) for k in ("mean", "chol", "weight", "codes", "seen"))
+    assert start(tmp_path / "cut", recipe, resume=True).reason == "finished"
+    whole, cut = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "cut")
+    for part in ("model", "ema", "objective", "optimisers"):
+        a, b = getattr(whole, part), getattr(cut, part)
+        assert a.keys() == b.keys() and all(torch.equal(a[k].nan_to_num(7), b[k].nan_to_num(7)) for k in a), part
+    assert not torch.equal(whole.objective["prior.mean"], middle["prior.mean"])
+    assert {name.split(".")[0] for name in whole.optimisers} == {"model", "critic", "judges"}
+    a, b = (timeless(lines(tmp_path / name, "validation")) for name in ("whole", "cut"))
+    assert a == b and {"psnr", "psnr_code", "frechet", "frechet_draws"} <= a[-1].keys()
 
 
 def test_killed_run_repeats_what_its_checkpoint_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -383,7 +383,9 @@ def export_model(
             (folder / "decoder.onnx").write_bytes(decoder)
             (folder / "encoder.onnx").write_bytes(encoder)
             nets = _Networks(model, decoder, encoder)
-            mu, logvar = ((mu - mean) / std).astype(np.float32), (logvar - 2 * np.log(std)).astype(np.float32)
+            mu = ((mu - mean) / std).astype(np.float32)
+            if model.variational:  # a plain autoencoder's encoder answers one number for all
+                logvar = (logvar - 2 * np.log(std)).astype(np.float32)
         test_mu, *_ = encode_set(nets, test)
         say("fitting statistics and prior")
         with threadpool_limits(1):  # many small products: threads would wait for each other

@@ -51,17 +51,19 @@ class FittedPrior(nn.Module):
         log = self.weight.clamp_min(1e-6).log() - size - 0.5 * away.square().sum(1).T  # (n, parts)
         share = log.softmax(1)
         total = share.sum(0) + 1e-3
-        mean = share.T @ x / total[:, None]
-        square = torch.stack([(x * one).T @ x for one in share.T[:, :, None]])  # (parts, d, d)
+        middle = x.mean(0)
+        near = x - middle  # squares of numbers far from 0 would leave float32 nothing of a small variance
+        mean = share.T @ near / total[:, None]
+        square = torch.stack([(near * one).T @ near for one in share.T[:, :, None]])  # (parts, d, d)
         cov = square / total[:, None, None] - mean[:, :, None] * mean[:, None]
         # A part that lost its codes begins anew as the whole.
         lost = total < d / 5
         whole = torch.cov(x.T)
-        mean = torch.where(lost[:, None], x[:PARTS], mean)
+        mean = torch.where(lost[:, None], near[:PARTS], mean)
         cov = torch.where(lost[:, None, None], whole, cov)
         weight = (total / n).clamp_min(1e-3)
         self.weight.copy_(weight / weight.sum())
-        self.mean.copy_(mean)
+        self.mean.copy_(mean + middle)
         self.chol.copy_(self._root(cov))
 
     @staticmethod
