@@ -16,11 +16,17 @@ from vae.config import ModelConfig
 
 Array = np.ndarray
 
+LEAST = 1e-3  # weights divided by less would leave half precision
+
 
 def moments(mu: Array, logvar: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation, both (d,), of the mixture of all posteriors mu, logvar (M, d)."""
+    """Mean and standard deviation, both (d,), of the mixture of all posteriors mu, logvar (M, d).
+
+    A dimension that says nothing is not stretched: its deviation is given as LEAST of the largest at least.
+    """
     mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
-    return mu.mean(0), np.sqrt(mu.var(0) + np.exp(logvar).mean(0))
+    std = np.sqrt(mu.var(0) + np.exp(logvar).mean(0))
+    return mu.mean(0), np.maximum(std, LEAST * std.max())
 
 
 def standardise(model: ModelConfig, weights: Mapping[str, Array], mean: Array, std: Array) -> dict[str, Array]:
