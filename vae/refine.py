@@ -24,7 +24,7 @@ import numpy as np
 if TYPE_CHECKING:
     from vae.bundle import Bundle
 
-STEPS, STEPS_CURVED = 50, 30  # without and with the curvature of the offsets: the same likeness
+STEPS, STEPS_CURVED = 50, 40  # without and with the curvature of the offsets: the same likeness
 MAX_STEPS = 500
 MAX_IMAGES = 8
 MAX_WAITING = 16
