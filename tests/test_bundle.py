@@ -210,7 +210,7 @@ def test_check_z_clips_and_refuses(style):
             style.check_z(wrong)
 
 
-def test_offsets_of_a_wrong_shape_are_refused(style, flat):
+def test_an_encoder_whose_offsets_have_a_wrong_shape_is_refused(style, flat):
     for delta in (np.zeros((3, 16)), np.zeros((2, 4, 16)), np.full((4, 16), np.inf)):
         with pytest.raises(BundleError, match="style offsets"):
             style.decode(np.zeros(8), delta)

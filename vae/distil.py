@@ -167,9 +167,6 @@ def prune(teacher: StyleDecoder, student: StyleDecoder, kept: list[Tensor]) -> N
 
 
 def _take(source: StyledConv, target: StyledConv, inputs: Tensor, outputs: Tensor) -> None:
-    if hasattr(source, "noise"):
-        target.noise.copy_(source.noise)
-        target.strength.copy_(source.strength[outputs])
     # The equalised learning rate divides by the root of fan_in, which is now another one.
     target.weight.copy_(source.weight[outputs][:, inputs] * (source.scale / target.scale))
     target.bias.copy_(source.bias[outputs])
