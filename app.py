@@ -13,7 +13,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from vae.web.api import lifespan, middleware, routes
+from vae.web.core.security import middleware
+from vae.web.core.services import lifespan
+from vae.web.routes import routes
 
 ROOT = Path(__file__).resolve().parent
 
@@ -22,7 +24,7 @@ try:  # glibc gives each thread a heap of its own, and keeps what they freed: tw
 except (OSError, AttributeError):  # another C library
     pass
 
-app = st.App(ROOT / "vae" / "web" / "shell.py", routes=routes(), middleware=middleware(), lifespan=lifespan)
+app = st.App(ROOT / "vae" / "web" / "core" / "shell.py", routes=routes(), middleware=middleware(), lifespan=lifespan)
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae.web import atlas_live, state
-from vae.web.navigation import open_page
-from vae.web.top import top
+from vae.web.atlas import live as atlas_live
+from vae.web.core import state
+from vae.web.core.navigation import open_page
+from vae.web.core.top import top
 
 at = top("atlas")
 bundle, plain = at.bundle, at.plain

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae.web import blend_live, blend_panels
-from vae.web.top import top
+from vae.web.blend import live as blend_live
+from vae.web.blend import panels as blend_panels
+from vae.web.core.top import top
 
 at = top("blend")
 bundle, plain = at.bundle, at.plain

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae import latent
-from vae.bundle import BundleError
-from vae.web import export, live, photo, state
-from vae.web.api import refiner, registry
-from vae.web.plain import Plain
-from vae.web.top import top
+from vae.bundles.bundle import BundleError
+from vae.space import latent
+from vae.web.core import photo, services, state
+from vae.web.core.top import top
+from vae.web.explore import export, live
+from vae.web.explore.plain import Plain
 
-told = state.read_link(st.query_params, registry)
+told = state.read_link(st.query_params, services.registry)
 at = top("explore")
 bundle, plain = at.bundle, at.plain
 here = state.current(bundle)
@@ -26,13 +26,12 @@ with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
     at.picker()
     st.space("stretch")
     face = "Your photo" if bundle.eyes else "Your picture"
-    prewarm = refiner.prewarm if bundle.levels else "ignore"
+    prewarm = services.refiner.prewarm if bundle.levels else "ignore"
     with st.popover(face, icon=":material/add_a_photo:", key="photo_panel", on_change=prewarm):
         with st.container(width=360):
-            photo.panel(bundle, here, refiner)
-    with st.popover("Export", icon=":material/download:", key="export_panel"):
-        with st.container(width=340):
-            export.panel(bundle, here)
+            photo.panel(bundle, here, services.refiner)
+    with st.popover("Export", icon=":material/download:", key="export_panel"), st.container(width=340):
+        export.panel(bundle, here)
     with st.popover("About", icon=":material/info:", key="about_panel"):
         st.markdown(bundle.card or f"**{bundle.title}**\n\n{bundle.description}")
         st.caption(f"Licence: {bundle.licence}. Version {bundle.digest}.")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae.jobs import list_jobs
-from vae.web import train_launch, train_models, train_view, train_watch
+from vae.jobs.job import list_jobs
+from vae.web.train import launch as train_launch
+from vae.web.train import models as train_models
+from vae.web.train import view as train_view
+from vae.web.train import watch as train_watch
 
 PARTS = {"new": "New", "jobs": "Jobs", "models": "Models"}
 

@@ -65,10 +65,11 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
     """A bundle of an untrained tiny model, with the codes of some digits; `settings` go to its ModelConfig."""
     import torch
 
+    from vae.bundles.export import About, export_model
     from vae.config import DataConfig, ModelConfig
-    from vae.data import open_data
-    from vae.export import About, export_model
-    from vae.model import Autoencoder
+    from vae.data.sets import open_data
+    from vae.networks.autoencoder import Autoencoder
+    from vae.photos.curvature import add as curvature
 
     style = architecture == "style"
     shape = dict(image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16) if style else dict(
@@ -82,7 +83,7 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
     pictures = open_data(DataConfig(("sklearn-digits",), limit=300), model.image_size, model.channels)
     train, test = pictures.split(0.4)
     about = About(f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None)
-    return export_model(weights, model, train, test, folder / (name or f"tiny-{architecture}"), about)
+    return export_model(weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,))
 
 
 @pytest.fixture(scope="session")

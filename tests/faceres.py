@@ -1,4 +1,4 @@
-"""A made-up network in the format of vae.identity's: the same layers, few channels, random weights."""
+"""A made-up network in the format of vae.networks.identity's: the same layers, few channels, random weights."""
 
 from __future__ import annotations
 

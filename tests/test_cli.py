@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from vae import latent
 from vae.__main__ import main
-from vae.bundle import open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.space import latent
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -96,7 +96,7 @@ def test_evaluate_says_how_good_a_model_is(tiny_style_bundle, tmp_path, capsys):
     assert figures == json.loads(out.read_text())
     bundle = open_bundle(tiny_style_bundle)
     from vae.config import DataConfig
-    from vae.data import open_data
+    from vae.data.sets import open_data
 
     images = open_data(DataConfig(("sklearn-digits",), limit=40), 32, 3).images(range(40))
     mu, _ = bundle.encode(images)
@@ -112,7 +112,7 @@ def test_evaluate_says_how_good_a_model_is(tiny_style_bundle, tmp_path, capsys):
 
 
 def test_psnr_and_ssim_of_equal_pictures():
-    from vae.evaluate import psnr, ssim
+    from vae.likeness import psnr, ssim
 
     a = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     assert (psnr(a, a) == 100).all() and np.allclose(ssim(a, a), 1)
@@ -150,7 +150,7 @@ def test_export_of_a_weights_file(tmp_path, capsys, monkeypatch):
     import torch
 
     from vae import config
-    from vae.model import Autoencoder
+    from vae.networks.autoencoder import Autoencoder
 
     shape = config.ModelConfig("style", 32, 3, 4, width=0.0625, style_size=16)
     monkeypatch.setitem(config.PRESETS, "tiny", dataclasses.replace(config.PRESETS["sharp"], model=shape))

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from vae.bundle import Bundle, open_bundle
+from vae.bundles.bundle import Bundle, open_bundle
 
 SIZE = 16  # px
 

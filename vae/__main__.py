@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
 
 def open_model(text: str) -> Any:
     """A bundle by its name, or by the path of its folder."""
-    from vae.bundle import default_registry, open_bundle
+    from vae.bundles.bundle import default_registry, open_bundle
 
     registry = default_registry()
     if text in registry.names() or not Path(text).is_dir():
@@ -51,7 +53,7 @@ def run_decode(args: argparse.Namespace) -> int:
     import numpy as np
     from PIL import Image
 
-    from vae import latent
+    from vae.space import latent
 
     if not 1 <= args.count <= 256:
         raise ValueError(f"--count is {args.count}; use 1 to 256")
@@ -137,13 +139,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Figures of a bundle on pictures, as JSON."""
-    from vae.data import open_data
-    from vae.evaluate import evaluate
+    from vae.bundles.figures import evaluate
+    from vae.data.sets import open_data
 
     bundle = open_model(args.model)
     data = open_data(data_config(args, limit=args.limit), bundle.image_size, bundle.channels)
     if args.quality:
-        from vae import quality
+        from vae.evaluation import quality
 
         if not quality.LEAST <= args.count <= quality.MOST:
             raise ValueError(f"--count is {args.count}; use {quality.LEAST} to {quality.MOST:,}")
@@ -181,16 +183,17 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--description", default="", help="a sentence or two for people")
     parser.add_argument("--licence", default="", help="terms of use of the weights")
     parser.add_argument(
-        "--made-by", action="append", default=[], metavar="COMMAND",
-        help="a command that trained the weights, for the card; may be repeated"
+        "--made-by",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="a command that trained the weights, for the card; may be repeated",
     )
     parser.add_argument("--note", action="append", default=[], help="a known weakness, for the card; may be repeated")
     parser.add_argument(
         "--recipe", metavar="FILE", help="JSON of how the weights were trained, to be kept in the bundle"
     )
-    parser.add_argument(
-        "--codes", type=int, default=10_000, help="training pictures to encode (default: 10,000)"
-    )
+    parser.add_argument("--codes", type=int, default=10_000, help="training pictures to encode (default: 10,000)")
     parser.add_argument(
         "--prior-codes", type=int, default=0, help="training pictures whose codes give the prior (default: as --codes)"
     )
@@ -210,8 +213,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Make a bundle, say what it holds."""
-    from vae.bundle import MAX_CODES, open_bundle
-    from vae.export import About, export_checkpoint, export_model
+    from vae.bundles.bundle import MAX_CODES, open_bundle
+    from vae.bundles.export import About, export_checkpoint, export_model
+    from vae.photos.curvature import add as curvature
 
     if not 10 <= args.codes <= MAX_CODES:
         raise ValueError(f"--codes is {args.codes}; use 10 to {MAX_CODES:,}")
@@ -227,19 +231,19 @@ def run_export(args: argparse.Namespace) -> int:
     }
 
     if args.run:
-        from vae.training import load_checkpoint
+        from vae.training.loop import load_checkpoint
 
         made = load_checkpoint(args.run).recipe
         title, description = args.title or made.title or Path(args.out).name, args.description or made.description
         about = About(title, description, args.licence or "that of the pictures it was trained on", **words)
         out = export_checkpoint(
-            args.run, args.out, about, args.codes, args.force, say, args.prior_codes, args.standardise
+            args.run, args.out, about, args.codes, args.force, say, args.prior_codes, args.standardise, (curvature,)
         )
     else:
         from safetensors.numpy import load_file
 
         from vae.config import PRESETS
-        from vae.data import open_data, open_split
+        from vae.data.sets import open_data, open_split
 
         if args.preset not in PRESETS:
             raise ValueError(f"--preset is {args.preset!r}; choose one of {', '.join(PRESETS)}")
@@ -248,7 +252,9 @@ def run_export(args: argparse.Namespace) -> int:
         preset = PRESETS[args.preset]
         model = preset.model
         if args.test_under:
-            train = open_data(data_config(args, limit=max(args.codes, args.prior_codes)), model.image_size, model.channels)
+            train = open_data(
+                data_config(args, limit=max(args.codes, args.prior_codes)), model.image_size, model.channels
+            )
             under = argparse.Namespace(**{**vars(args), "under": args.test_under})
             test = open_data(data_config(under), model.image_size, model.channels)
         else:
@@ -258,7 +264,7 @@ def run_export(args: argparse.Namespace) -> int:
         out = export_model(
             load_file(args.weights), model, train, test, args.out, about, args.codes,
             measure_faces=args.measure_faces, force=args.force, progress=say,
-            prior_codes=args.prior_codes, standard=args.standardise,
+            prior_codes=args.prior_codes, standard=args.standardise, additions=(curvature,),
         )  # fmt: skip
     bundle = open_bundle(out)
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -316,8 +322,8 @@ def add_rename(parser: argparse.ArgumentParser) -> None:
 
 def run_rename(args: argparse.Namespace) -> int:
     """Give a bundle another name; links to it go on working."""
-    from vae.bundle import open_bundle
-    from vae.export import rename
+    from vae.bundles.bundle import open_bundle
+    from vae.bundles.export import rename
 
     out = rename(open_model(args.model).path, args.to, args.title, args.formerly)
     bundle = open_bundle(out)
@@ -329,64 +335,84 @@ def run_rename(args: argparse.Namespace) -> int:
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
-    from vae.training import add_arguments
+    from vae.training.options import add_arguments
 
     add_arguments(parser)
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from vae.training import run
+    """Train, say what comes of it, and export where asked -> exit status."""
+    from vae.training.loop import train
+    from vae.training.options import recipe_from
 
-    return run(args)
+    recipe = recipe_from(args)
+    out = Path(args.out or Path("runs") / (args.preset or "vae")).expanduser()
+    result = train(out, recipe.model, recipe.data, recipe.objective, recipe.training, args.resume)
+    if int(os.environ.get("RANK", 0)):
+        return 0
+    words = f"{result.reason} after {result.step:,} steps, {result.images:,} images, {result.seconds:.0f} s"
+    shown = {"psnr": "PSNR {:.2f} dB", "kl": "KL {:.1f} nats", "reconstruction": "reconstruction {:.4g}"}
+    words += "".join(", " + text.format(result.metrics[key]) for key, text in shown.items() if key in result.metrics)
+    print(f"{words}: {result.run_dir}")
+    if result.reason == "interrupted":
+        print(f"go on with: python -m vae train --out {result.run_dir} --resume")
+    elif args.export:
+        from vae.bundles.export import export_checkpoint
+        from vae.paths import user_home
+        from vae.photos.curvature import add as curvature
+
+        target = Path(args.export).expanduser() if os.sep in args.export else user_home() / "models" / args.export
+        print(f"bundle: {export_checkpoint(result.run_dir, target, additions=(curvature,))}")
+    return 0
 
 
 # ---------------------------------------------------------------- blend, bench
 
 
 def add_blend(parser: argparse.ArgumentParser) -> None:
-    from vae.blend import add_arguments
+    from vae.photos.blend import add_arguments
 
     add_arguments(parser)
 
 
 def run_blend(args: argparse.Namespace) -> int:
-    from vae.blend import run
+    from vae.photos.blend import run
 
     return run(args, open_model(args.model))
 
 
 def add_distil(parser: argparse.ArgumentParser) -> None:
-    from vae.distil import add_arguments
+    from vae.distilling.distil import add_arguments
 
     add_arguments(parser)
 
 
 def run_distil(args: argparse.Namespace) -> int:
-    from vae.distil import run
+    from vae.distilling.distil import run
 
     return run(args, open_model(args.model), say)
 
 
 def add_curvature(parser: argparse.ArgumentParser) -> None:
-    from vae.curvature import add_arguments
+    from vae.photos.curvature import add_arguments
 
     add_arguments(parser)
 
 
 def run_curvature(args: argparse.Namespace) -> int:
-    from vae.curvature import run
+    from vae.photos.curvature import run
 
     return run(args, open_model(args.model), say)
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
-    from vae.bench import add_arguments
+    from vae.evaluation.bench import add_arguments
 
     add_arguments(parser)
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    from vae.bench import run
+    from vae.evaluation.bench import run
 
     return run(args)
 

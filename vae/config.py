@@ -217,19 +217,19 @@ class ObjectiveConfig(Config):
     slerp_share, mix_share: shares of slerps between encoded images and of style mixes of two prior
         draws among the latents that are trained to look real; the rest are prior draws.
     perceptual: weight of the distance between an image and its reconstruction in the features of a network
-        that was trained on photos, from the start of the run, 0 is none (vae.perceptual; after LPIPS,
+        that was trained on photos, from the start of the run, 0 is none (vae.networks.perceptual; after LPIPS,
         Zhang et al. 2018, arXiv 1801.03924). perceptual_side: the pixels that both are brought to for it.
     covariance: weight of the penalty that pulls the aggregate posterior to N(0, I), 0 is none: the codes of all
         pictures together then lie as prior draws do (DIP-VAE-II, Kumar et al. 2018, arXiv 1711.00848).
     colour: relative size, 0..1, of random brightness and contrast shifts of what the discriminator sees, with a
         mirror image half of the time (DiffAugment, Zhao et al. 2020, arXiv 2006.10738); 0 is neither.
-    judges: weight of further discriminators that look at features of vae.perceptual's network, 0 is none
-        (vae.critic.Judges); judge_penalty: of their slopes, squared.
+    judges: weight of further discriminators that look at features of vae.networks.perceptual's network, 0 is none
+        (vae.networks.critic.Judges); judge_penalty: of their slopes, squared.
     identity: weight of how different the people in an image of an aligned face and in its reconstruction look
-        (vae.identity), 0 is none.
+        (vae.networks.identity), 0 is none.
     offsets: weight of the mean square of the encoder's style offsets, which it keeps small.
     prior: where draws that are to look real come from: "normal" is N(0, I), "fitted" a mixture of Gaussians that
-        follows the codes (vae.fitted), as the app's own draws do.
+        follows the codes (vae.training.fitted), as the app's own draws do.
     """
 
     reconstruction: str = "mse"
@@ -277,7 +277,7 @@ class ObjectiveConfig(Config):
         self._require(self.penalty_every >= 1, "penalty_every", "use 1 or more")
         self._require(self.slerp_share >= 0, "slerp_share", "use a share from 0 to 1")
         self._require(
-            0 <= self.mix_share and self.slerp_share + self.mix_share <= 1, "mix_share", "both shares sum to at most 1"
+            self.mix_share >= 0 and self.slerp_share + self.mix_share <= 1, "mix_share", "both shares sum to at most 1"
         )
         self._require(self.perceptual >= 0, "perceptual", "use 0 for none, or a weight such as 2")
         self._require(

@@ -6,7 +6,8 @@ Every measure is a plain number without a judgement in it; labels that people ga
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

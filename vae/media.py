@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -207,8 +207,12 @@ def mp4(
         resampler = av.video.reformatter.VideoReformatter()
         for i, frame in enumerate(film):
             picture = resampler.reformat(
-                av.VideoFrame.from_ndarray(frame, format="rgb24"), out_width, out_height, "yuv420p",
-                dst_colorspace="ITU709", interpolation="LANCZOS",
+                av.VideoFrame.from_ndarray(frame, format="rgb24"),
+                out_width,
+                out_height,
+                "yuv420p",
+                dst_colorspace="ITU709",
+                interpolation="LANCZOS",
             )
             picture.pts = i
             container.mux(stream.encode(picture))

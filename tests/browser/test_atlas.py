@@ -16,9 +16,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.tiny import SIZE, pattern, write_bundle
-from vae import atlas, latent
-from vae.bundle import Bundle
-from vae.web.state import FIRST_SEED, FIRST_TEMPERATURE
+from vae.bundles.bundle import Bundle
+from vae.space import atlas, latent
+from vae.web.core.state import FIRST_SEED, FIRST_TEMPERATURE
 
 MAP, LIVE = '[data-testid="atlas-map"]', '[data-testid="live-canvas"]'
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"

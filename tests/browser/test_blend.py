@@ -11,9 +11,9 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 from skimage import data as pictures
 
-from vae import blend
-from vae.bundle import default_registry
-from vae.evaluate import psnr
+from vae.bundles.bundle import default_registry
+from vae.likeness import psnr
+from vae.photos import blend
 
 CANVAS = "[data-testid=live-canvas]"
 expect.set_options(timeout=60_000)  # the machine may be busy
@@ -188,7 +188,7 @@ def test_browser_and_core_mix_alike(two: Page) -> None:
     for path in blend.PATHS:
         found = two.evaluate(
             """async ([codes, rows, path]) => {
-                const { mixCodes } = await import('/web/mix.js');
+                const { mixCodes } = await import("/web/blend/mix.js");
                 return Array.from(mixCodes(codes.map((c) => Float32Array.from(c)), rows, path));
             }""",
             [z.tolist(), rows.tolist(), path],
@@ -196,7 +196,7 @@ def test_browser_and_core_mix_alike(two: Page) -> None:
         assert np.allclose(np.reshape(found, (6, -1)), blend.mix_codes(z, rows, path), atol=2e-5)
     for count in (2, 3, 4):
         for x, y in rng.uniform(-0.1, 1.1, (20, 2)):
-            found = two.evaluate("async (a) => (await import('/web/mix.js')).cornerWeights(...a)", [x, y, count])
+            found = two.evaluate("async (a) => (await import('/web/blend/mix.js')).cornerWeights(...a)", [x, y, count])
             assert np.allclose(found, blend.corner_weights(x, y, count))
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage import data as pictures
 
-from vae import latent
-from vae.bundle import Bundle, Registry
-from vae.web import live
+from vae.bundles.bundle import Bundle, Registry
+from vae.space import latent
+from vae.web.core import mount as live
 
 ROOT = Path(__file__).resolve().parents[2]
 CANVAS = '[data-testid="live-canvas"]'
@@ -243,7 +243,7 @@ def test_reset_mean_and_compare(page: Page, app_url: str, bundle: Bundle) -> Non
 def test_the_browser_moves_codes_as_the_library_does(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
     script = """async () => {
-        const { geometry, encodeFloats } = await import("/web/codes.js");
+        const { geometry, encodeFloats } = await import("/web/live/codes.js");
         const [model] = (await (await fetch("/api/models")).json()).filter((m) => m.name === "faces-128");
         const space = await geometry(model);
         const raw = space.bases.get("raw"), principal = space.bases.get("principal");

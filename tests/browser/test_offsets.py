@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_explore import READ, code, ready, settled
-from vae.bundle import Bundle, open_bundle
+from vae.bundles.bundle import Bundle, open_bundle
 
 NAME = "tiny-offsets"
 CROP = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""A light decoder from a bundle's own."""

@@ -1,0 +1,255 @@
+"""The user's own models and jobs on disk: rename, delete with undo, export and import as zip. No torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from vae.bundles.bundle import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError, open_bundle
+from vae.jobs.job import (
+    TRASH_DAYS,
+    Job,
+    JobError,
+    disk_sentence,
+    get_job,
+    list_jobs,
+    read_json,
+    runs_home,
+    slug,
+    write_json,
+)
+from vae.paths import ASSETS, user_home
+
+MAX_ENTRIES = 200_000
+MAX_UNPACKED_BYTES = 4 * 2**30
+BUNDLE_FILES = ("config.json", *REQUIRED_FILES, *OPTIONAL_FILES)
+
+
+def models_home() -> Path:
+    """The folder of the user's own models."""
+    return user_home() / "models"
+
+
+def own_models() -> list[str]:
+    """Names of the user's own models; those that ship are not among them and cannot be changed."""
+    with contextlib.suppress(OSError):
+        return sorted(e.name for e in os.scandir(models_home()) if NAME.fullmatch(e.name) and e.is_dir())
+    return []
+
+
+def _own(name: str) -> Path:
+    if name not in own_models():
+        raise JobError(f"{name[:60]!r} is not one of your own models; only those can be renamed or deleted")
+    return models_home() / name
+
+
+def rename(name: str, title: str) -> None:
+    """Give a model another title. The name in links and commands, its folder's, stays. Raises JobError."""
+    path, title = _own(name), " ".join(title.split())[:80]
+    if not title:
+        raise JobError("the new title is empty; write at least one letter")
+    config = read_json(path / "config.json")
+    if not config:
+        raise JobError(f"{name}/config.json cannot be read; delete the model or import it again")
+    try:
+        write_json(path / "config.json", {**config, "title": title})
+    except OSError as error:
+        raise JobError(disk_sentence(error, path)) from None
+
+
+# ---------------------------------------------------------------- delete, undo
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """Something deleted that can come back. kind: "model" or "job"."""
+
+    folder: Path
+    kind: str
+    name: str
+    title: str
+    when: float
+
+
+def _trash() -> Path:
+    return user_home() / "trash"
+
+
+def _discard(path: Path, kind: str, title: str) -> Trashed:
+    """Move a folder into the trash, in one step."""
+    when = time.time()
+    folder = _trash() / f"{int(when)}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+        write_json(folder / "what.json", {"kind": kind, "name": path.name, "title": title, "when": when})
+        os.rename(path, folder / "content")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise JobError(disk_sentence(error, path)) from None
+    return Trashed(folder, kind, path.name, title, when)
+
+
+def delete_model(name: str) -> Trashed:
+    """Move one of the user's models into the trash. Raises JobError."""
+    path = _own(name)
+    return _discard(path, "model", str(read_json(path / "config.json").get("title") or name))
+
+
+def delete_job(job: Job) -> Trashed:
+    """End the job's process, if it has one, and move its folder, checkpoint and pictures into the trash."""
+    if job.alive:
+        job.end()
+    return _discard(job.folder, "job", job.title)
+
+
+def trashed() -> list[Trashed]:
+    """What can be brought back, the newest first; what is older than a week is removed for good."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(_trash()):
+            folder = Path(entry.path)
+            what = read_json(folder / "what.json")
+            when = what.get("when", 0)
+            if not isinstance(when, (int, float)) or time.time() - when > TRASH_DAYS * 86400:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif what.get("kind") in ("model", "job") and (folder / "content").is_dir():
+                found.append(Trashed(folder, what["kind"], str(what["name"]), str(what["title"]), when))
+    return sorted(found, key=lambda t: -t.when)
+
+
+def restore(item: Trashed) -> None:
+    """Bring it back to where it was. Raises JobError when that name is in use again."""
+    home = models_home() if item.kind == "model" else runs_home()
+    pattern = NAME if item.kind == "model" else re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+    if not pattern.fullmatch(item.name):
+        raise JobError(f"{item.name[:60]!r} is no name of a {item.kind}; it cannot be brought back")
+    if (home / item.name).exists():
+        raise JobError(f"there is a {item.kind} {item.name!r} again; rename or delete it first")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        os.rename(item.folder / "content", home / item.name)
+    except OSError as error:
+        raise JobError(disk_sentence(error, home)) from None
+    shutil.rmtree(item.folder, ignore_errors=True)
+
+
+def empty_trash() -> None:
+    """Remove everything deleted for good."""
+    shutil.rmtree(_trash(), ignore_errors=True)
+
+
+# ---------------------------------------------------------------- zip
+
+
+def export_zip(path: Path) -> bytes:
+    """A bundle folder as a zip. ONNX and npz hardly compress further, so they are stored."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in BUNDLE_FILES:
+            if (path / name).is_file():
+                archive.write(path / name, f"{path.name}/{name}", zipfile.ZIP_STORED)
+    return out.getvalue()
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """(file name, entry) of a bundle's zip, every entry checked before anything is unpacked. Raises JobError."""
+    infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
+    if len(infos) > MAX_ENTRIES:
+        raise JobError(f"the zip holds {len(infos):,} files, more than {MAX_ENTRIES:,}; this is no model")
+    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
+        raise JobError(f"the zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; this is no model")
+    folders, seen = set(), set()
+    for info in infos:
+        parts = info.filename.replace("\\", "/").split("/")
+        shown = info.filename[:80]
+        if info.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+            raise JobError(f"the zip holds {shown!r}, a path outside of it; pack the model again")
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise JobError(f"the zip holds {shown!r}, a link or special file; pack the model again")
+        if parts[-1] not in BUNDLE_FILES or len(parts) > 2:
+            raise JobError(f"the zip holds {shown!r}; a model has {', '.join(BUNDLE_FILES)} only")
+        if parts[-1] in seen:
+            raise JobError(f"the zip holds {parts[-1]} twice; pack one model at a time")
+        folders.add(tuple(parts[:-1]))
+        seen.add(parts[-1])
+        yield parts[-1], info
+    if len(folders) > 1:
+        raise JobError("the zip holds several folders; pack one model at a time")
+
+
+def import_zip(file: IO[bytes], title: str) -> str:
+    """Unpack a bundle's zip among the user's models, checked whole before that; its name. Raises JobError."""
+    building = models_home() / f".new-{secrets.token_hex(6)}"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = list(_members(archive))
+            (building / "model").mkdir(parents=True)
+            left = MAX_UNPACKED_BYTES
+            for name, info in members:
+                with archive.open(info) as source, open(building / "model" / name, "wb") as out:
+                    while block := source.read(1 << 20):
+                        left -= len(block)  # the header's size may lie
+                        if left < 0:
+                            raise JobError(
+                                f"the zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; this is no model"
+                            )
+                        out.write(block)
+        bundle = open_bundle(building / "model")
+        name = _free(slug(str(bundle.config.get("name") or title)))
+        write_json(building / "model" / "config.json", {**bundle.config, "name": name})
+        os.rename(building / "model", models_home() / name)
+        return name
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise JobError(f"{title} is not a readable zip ({error}); export the model again") from None
+    except BundleError as error:
+        raise JobError(str(error).replace("model/", f"{title}: ", 1)) from None
+    except OSError as error:
+        raise JobError(disk_sentence(error, models_home())) from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _free(base: str) -> str:
+    """A model's name that is not taken."""
+    taken = {job.name for job in list_jobs()} | set(own_models())
+    with contextlib.suppress(OSError):
+        taken |= {entry.name for entry in os.scandir(ASSETS / "models")}
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def job_of(name: str) -> Job | None:
+    """The job that made a model, while its folder is there."""
+    return next((job for job in list_jobs() if job.name == name), None)
+
+
+__all__ = [
+    "BUNDLE_FILES",
+    "Trashed",
+    "delete_job",
+    "delete_model",
+    "empty_trash",
+    "export_zip",
+    "get_job",
+    "import_zip",
+    "job_of",
+    "models_home",
+    "own_models",
+    "rename",
+    "restore",
+    "trashed",
+]

@@ -1,0 +1,32 @@
+"""Weights out of a model's ONNX files: its initialisers carry the names of the state_dict."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be read; one sentence that names the file and the remedy."""
+
+
+def load_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """The state_dict, float32, read back from the initialisers of a folder's encoder.onnx and decoder.onnx. Raises WeightsError."""
+    import onnx
+
+    state: dict[str, torch.Tensor] = {}
+    for name in ("encoder", "decoder"):
+        file = Path(path) / f"{name}.onnx"
+        try:
+            model = onnx.load_model(file, load_external_data=False)
+            for tensor in model.graph.initializer:
+                if tensor.name.startswith(f"{name}."):
+                    state[tensor.name] = torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
+        except Exception as error:  # protobuf and onnx raise errors of many kinds
+            raise WeightsError(
+                f"{file.parent.name}/{file.name} cannot be read ({type(error).__name__}); copy the bundle again."
+            ) from None
+    return state

@@ -1,0 +1,1 @@
+"""Photos of people: find, refine, blend."""

@@ -1,0 +1,388 @@
+"""Refine faces: the app's side of the worker process that fits style offsets to photos. No torch here.
+
+A Refiner keeps one worker (`python -m vae.photos.refine_worker`) and talks to it over its standard input and output, in frames
+of two little-endian uint32 lengths, a JSON header and raw bytes. Pictures never touch the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from vae.paths import ROOT
+
+if TYPE_CHECKING:
+    from vae.bundles.bundle import Bundle
+
+STEPS, STEPS_CURVED = 50, 40  # without and with the curvature of the offsets: the same likeness
+MAX_STEPS = 500
+MAX_IMAGES = 8
+MAX_WAITING = 16
+KEPT_JOBS = 64
+IDLE_SECONDS = 300.0
+FRAME = struct.Struct("<II")  # bytes of the header, bytes of the payload
+MAX_FRAME = 64 * 2**20
+FINISHED = ("done", "cancelled", "failed")
+
+
+class RefineError(ValueError):
+    """A request that cannot be refined; the message is a sentence for the user."""
+
+
+def usual_steps(bundle: Bundle) -> int:
+    """Steps after which a photo is refined."""
+    return STEPS_CURVED if bundle.curved else STEPS
+
+
+def _checked(bundle: Bundle, delta: np.ndarray, count: int) -> np.ndarray:
+    """Style offsets to begin at, as little-endian float32 (n, L, S). Raises RefineError."""
+    shape = (count, bundle.levels, bundle.style_size)
+    if delta.shape != shape or delta.dtype.kind not in "fiu" or not np.isfinite(delta).all():
+        found = f"{delta.dtype} {delta.shape}"
+        raise RefineError(f"The offsets must be finite numbers {shape}, not {found}; encode the crops first.")
+    return np.ascontiguousarray(delta, "<f4")
+
+
+def write_frame(stream: IO[bytes], header: Mapping[str, Any], payload: bytes = b"") -> None:
+    """Write one frame and flush."""
+    text = json.dumps(header).encode()
+    stream.write(FRAME.pack(len(text), len(payload)) + text + payload)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
+    """Read one frame -> header, payload; None at the end of the stream. Raises ValueError on anything else."""
+    lengths = stream.read(FRAME.size)
+    if len(lengths) < FRAME.size:
+        return None
+    head, body = FRAME.unpack(lengths)
+    if head + body > MAX_FRAME:
+        raise ValueError(f"a frame of {head + body} bytes is not one of ours")
+    text, payload = stream.read(head), stream.read(body)
+    if len(text) < head or len(payload) < body:
+        return None
+    return json.loads(text), payload
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """State after `step` of `total` steps: psnr (n,) in dB, of the crop drawn with `delta` (n, L, S) float32."""
+
+    step: int
+    total: int
+    psnr: np.ndarray
+    delta: np.ndarray
+
+
+class Job:
+    """Some photos being refined together. Thread-safe."""
+
+    def __init__(self, refiner: Refiner, count: int, total: int):
+        self.id = secrets.token_urlsafe(16)
+        self.count, self.total = count, total
+        self.started = time.monotonic()
+        self._refiner = refiner
+        self._changed = threading.Condition()
+        self._state, self._error = "waiting", None
+        self._steps: list[Step] = []
+
+    @property
+    def state(self) -> str:
+        """'waiting', 'running', 'done', 'cancelled' or 'failed'."""
+        return self._state
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return self._state in FINISHED
+
+    @property
+    def error(self) -> str | None:
+        """A sentence, when the job failed."""
+        return self._error
+
+    @property
+    def steps(self) -> list[Step]:
+        """All steps so far; the first, number 0, is the picture before refining."""
+        with self._changed:
+            return list(self._steps)
+
+    @property
+    def latest(self) -> Step | None:
+        """The last step so far."""
+        with self._changed:
+            return self._steps[-1] if self._steps else None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end -> whether it has come."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.finished, timeout)
+
+    def wait_step(self, after_step: int = -1, timeout: float | None = None) -> Step | None:
+        """Wait for a step beyond `after_step` -> the latest; None at the timeout or when the job ended without one."""
+
+        def newer() -> bool:
+            return bool(self._steps) and self._steps[-1].step > after_step
+
+        with self._changed:
+            self._changed.wait_for(lambda: newer() or self.finished, timeout)
+            return self._steps[-1] if newer() else None
+
+    def subscribe(self) -> Iterator[Step]:
+        """Every step from the first on, as they come, until the job ends (look at `state` then)."""
+        seen = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._steps) > seen or self.finished)
+                fresh = self._steps[seen:]
+                if not fresh:
+                    return
+            seen += len(fresh)
+            yield from fresh
+
+    def cancel(self) -> None:
+        """Stop within a step; the steps so far stay. Does nothing after the end."""
+        if self._end("cancelled"):
+            self._refiner._cancelled(self)
+
+    def _end(self, state: str, error: str | None = None) -> bool:
+        with self._changed:
+            if self.finished:
+                return False
+            self._state, self._error = state, error
+            self._changed.notify_all()
+            return True
+
+    def _run(self) -> None:
+        with self._changed:
+            if not self.finished:
+                self._state = "running"
+                self._changed.notify_all()
+
+    def _add(self, step: Step) -> None:
+        with self._changed:
+            if not self.finished:
+                self._state = "running"
+                self._steps.append(step)
+                self._changed.notify_all()
+
+
+class _Worker:
+    """One process and the thread that reads what it says."""
+
+    def __init__(self, refiner: Refiner):
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # Threads that spin while they wait for each other make a step eight times slower on cores that others use too.
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "vae.photos.refine_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self.jobs: dict[str, Job] = {}
+        self._refiner = refiner
+        self._writing = threading.Lock()
+        threading.Thread(target=self._read, name="refine-reader", daemon=True).start()
+
+    def send(self, header: Mapping[str, Any], payload: bytes = b"") -> bool:
+        """Whether the worker's pipe took the frame."""
+        try:
+            with self._writing:
+                write_frame(self.process.stdin, header, payload)
+            return True
+        except (OSError, ValueError):  # it has ended; the reading thread sees to its jobs
+            return False
+
+    def stop(self) -> None:
+        """End the process: it leaves when its input closes, and is killed when it does not."""
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _read(self) -> None:
+        try:
+            while (frame := read_frame(self.process.stdout)) is not None:
+                self._refiner._heard(self, *frame)
+        except (OSError, ValueError, KeyError):
+            self.process.kill()
+        code = self.process.wait()
+        self.process.stdout.close()
+        self._refiner._ended(self, code)
+
+
+class Refiner:
+    """Keeps one warm worker process, started by prewarm() or the first job and ended when idle. Thread-safe."""
+
+    def __init__(self, idle_seconds: float = IDLE_SECONDS):
+        self.idle_seconds = idle_seconds
+        self._lock = threading.RLock()
+        self._worker: _Worker | None = None
+        self._timer: threading.Timer | None = None
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+
+    @property
+    def running(self) -> bool:
+        """Whether a worker process is alive."""
+        with self._lock:
+            return self._worker is not None and self._worker.process.poll() is None
+
+    def prewarm(self, bundle: Bundle | None = None) -> None:
+        """Start the worker, and let it load a bundle's weights and make a trial step. Returns at once."""
+        with self._lock:
+            worker = self._alive()
+            self._rest()
+        if bundle is not None and bundle.levels:
+            worker.send({"op": "load", "bundle": str(bundle.path), "digest": bundle.digest})
+
+    def start(
+        self,
+        bundle: Bundle,
+        images: np.ndarray,
+        z: np.ndarray,
+        steps: int | None = None,
+        delta: np.ndarray | None = None,
+    ) -> Job:
+        """Refine n crops uint8 (n, s, s, c) from their codes z (n, d), as one batch. Raises RefineError.
+
+        steps: usual_steps(bundle) where none are given. delta: style offsets (n, L, S) to begin at, those that the
+        encoder read (vae.bundles.bundle.Bundle.encode_with_offsets); None begins at 0.
+        """
+        if steps is None:
+            steps = usual_steps(bundle)
+        if not bundle.levels:
+            raise RefineError(f"{bundle.name} has no style levels to refine; choose one that has, such as faces-128.")
+        images = np.asarray(images)
+        z = np.asarray(z)
+        shape = (bundle.image_size, bundle.image_size, bundle.channels)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape:
+            found = f"{images.dtype} {images.shape}"
+            raise RefineError(f"The crops must be uint8 (n, {', '.join(map(str, shape))}), not {found}; align first.")
+        if not 1 <= len(images) <= MAX_IMAGES:
+            raise RefineError(f"{len(images)} photos cannot be refined at once; give 1 to {MAX_IMAGES}.")
+        if z.shape != (len(images), bundle.latent_size) or z.dtype.kind not in "fiu" or not np.isfinite(z).all():
+            wanted = f"finite numbers ({len(images)}, {bundle.latent_size})"
+            raise RefineError(f"The codes must be {wanted}, not {z.dtype} {z.shape}; encode the crops first.")
+        start = b"" if delta is None else _checked(bundle, np.asarray(delta), len(images)).tobytes()
+        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= MAX_STEPS:
+            raise RefineError(f"The number of steps is {steps}; use 1 to {MAX_STEPS}.")
+        job = Job(self, len(images), int(steps))
+        header = {
+            "op": "refine", "job": job.id, "bundle": str(bundle.path), "digest": bundle.digest,
+            "shape": list(images.shape), "latent": bundle.latent_size, "steps": int(steps),
+        }  # fmt: skip
+        payload = np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(z, "<f4").tobytes() + start
+        with self._lock:
+            worker = self._alive()
+            if sum(not other.finished for other in worker.jobs.values()) >= MAX_WAITING:
+                raise RefineError(f"{MAX_WAITING} other photos are waiting to be refined; try again in a minute.")
+            worker.jobs[job.id] = job
+            self._jobs[job.id] = job
+            self._forget()
+            self._rest()
+        worker.send(header, payload)
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """A job of this Refiner by its id; the last 64 are remembered."""
+        with self._lock:
+            return self._jobs.get(job_id)
+
+    def close(self) -> None:
+        """End the worker and fail what it was doing. A later job starts a new one."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        if worker is not None:
+            worker.stop()
+            for job in list(worker.jobs.values()):
+                job._end("failed", "Refining was ended with the app; start it again.")
+
+    def __enter__(self) -> Refiner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _alive(self) -> _Worker:
+        if self._worker is None or self._worker.process.poll() is not None:
+            try:
+                self._worker = _Worker(self)
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise RefineError(f"The refining process cannot be started ({reason}); free memory first.") from None
+        return self._worker
+
+    def _forget(self) -> None:
+        """Drop the oldest ended jobs beyond those kept."""
+        for job_id in [job_id for job_id, job in self._jobs.items() if job.finished]:
+            if len(self._jobs) <= KEPT_JOBS:
+                return
+            del self._jobs[job_id]
+
+    def _rest(self) -> None:
+        """Count the idle time from now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(self.idle_seconds, self._idle)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _idle(self) -> None:
+        with self._lock:
+            worker = self._worker
+            if worker is None or any(not job.finished for job in worker.jobs.values()):
+                return
+            self._worker = None
+        worker.stop()
+
+    def _cancelled(self, job: Job) -> None:
+        with self._lock:
+            worker = self._worker
+        if worker is not None and job.id in worker.jobs:
+            worker.send({"op": "cancel", "job": job.id})
+
+    def _heard(self, worker: _Worker, header: dict[str, Any], payload: bytes) -> None:
+        """A frame from the worker, in its reading thread."""
+        job = worker.jobs.get(header.get("job"))
+        if job is None:
+            return
+        op = header["op"]
+        if op == "started":
+            job._run()
+        elif op == "step":
+            delta = np.frombuffer(payload, "<f4").reshape(header["shape"])
+            job._add(Step(header["step"], header["total"], np.array(header["psnr"], np.float32), delta))
+        elif op in FINISHED:
+            job._end(op, header.get("error"))
+            with self._lock:
+                del worker.jobs[job.id]
+                self._rest()
+
+    def _ended(self, worker: _Worker, code: int) -> None:
+        """The worker's output closed: what it had not finished has failed."""
+        with self._lock:
+            if self._worker is worker:
+                self._worker = None
+        for job in list(worker.jobs.values()):
+            job._end("failed", f"The refining process ended unexpectedly (exit code {code}); start the refining again.")
+        worker.jobs.clear()

@@ -1,0 +1,1 @@
+"""Geometry of codes: no pictures, no torch."""

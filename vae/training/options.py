@@ -1,0 +1,110 @@
+"""The options of `python -m vae train`, and the recipe that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from vae.config import PRESETS, ConfigError, Recipe
+from vae.training.loop import CHECKPOINT, load_checkpoint
+
+# Short names of the settings that people change most: option, part, key, type, help.
+_OPTIONS = (
+    ("--size", "model", "image_size", int, "side of the pictures in pixels"),
+    ("--channels", "model", "channels", int, "1 for grey, 3 for colour"),
+    ("--latent", "model", "latent_size", int, "numbers in a code"),
+    ("--under", "data", "under", str, "only pictures below this sub-folder"),
+    ("--validation-under", "data", "validation_under", str, "sub-folder of the validation pictures"),
+    ("--attributes", "data", "attributes", str, "csv with a column `file` and columns of 0 and 1"),
+    ("--beta", "objective", "beta", float, "factor of the KL (where it is held at a target: the first one)"),
+    ("--kl-target", "objective", "kl_target", float, "nats per image to hold the KL at"),
+    ("--batch", "training", "batch_size", int, "images in a step"),
+    ("--lr", "training", "learning_rate", float, "Adam's learning rate"),
+    ("--steps", "training", "steps", int, "end after so many steps"),
+    ("--images", "training", "images", int, "end after so many images"),
+    ("--minutes", "training", "minutes", float, "end after so many minutes"),
+    ("--seed", "training", "seed", int, "seed of everything random"),
+    ("--device", "training", "device", str, "auto, cpu, cuda, cuda:N or mps"),
+    ("--precision", "training", "precision", str, "auto, float32 or bf16"),
+    ("--threads", "training", "threads", int, "CPU threads"),
+    ("--start-from", "training", "start_from", str, "run folder or bundle whose weights to begin with"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m vae train`."""
+    parser.add_argument("--preset", choices=sorted(PRESETS), default=None, help="settings to start from (default: vae)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        metavar="SET",
+        help="digits, sklearn-digits, mnist, fashion-mnist, "
+        "celeba, or the path of a zip or folder of pictures; several zips or folders are joined",
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/PRESET)")
+    for option, part, key, kind, text in _OPTIONS:
+        parser.add_argument(option, type=kind, metavar="VALUE", help=f"{text} ({part}.{key})")
+    parser.add_argument(
+        "--box", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="cut pictures to this box"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PART.KEY=VALUE",
+        help="any other setting, such as objective.reconstruction=l1",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument(
+        "--export", metavar="NAME", help="make a bundle of the result: a name in the models folder, or a path"
+    )
+
+
+def _parse_setting(text: str) -> tuple[str, str, Any]:
+    name, equals, value = text.partition("=")
+    part, dot, key = name.partition(".")
+    if not equals or not dot or part not in ("model", "data", "objective", "training"):
+        raise ConfigError(f"--set is {text!r}; write PART.KEY=VALUE with a part model, data, objective or training")
+    with contextlib.suppress(ValueError):
+        value = json.loads(value)
+    return part, key, value
+
+
+def recipe_from(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options ask for. Raises ConfigError."""
+    out = Path(args.out).expanduser() if args.out else None
+    if args.resume and out and (out / CHECKPOINT).exists() and args.preset is None:
+        recipe = load_checkpoint(out).recipe
+    elif args.resume and out and (out / "config.json").exists() and args.preset is None:
+        values = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        recipe = Recipe.from_dict({k: v for k, v in values.items() if k != "format"})
+    else:
+        recipe = PRESETS[args.preset or "vae"]
+    changes: dict[str, dict[str, Any]] = {}
+    for option, part, key, _, _ in _OPTIONS:
+        value = getattr(args, option[2:].replace("-", "_"))
+        if value is not None:
+            changes.setdefault(part, {})[key] = value
+    if args.data:
+        known = args.data[0] in ("digits", "sklearn-digits")
+        changes.setdefault("data", {})["sources"] = args.data if known else [_absolute(text) for text in args.data]
+    if args.box:
+        changes.setdefault("data", {})["box"] = args.box
+    if args.kl_target is not None:
+        changes.setdefault("objective", {})["kl"] = "target"
+    limits = {"steps", "images", "minutes"} & changes.get("training", {}).keys()
+    if limits:  # a limit on the command line takes the place of the preset's
+        changes["training"] = {**dict.fromkeys(("steps", "images", "minutes"), 0), **changes["training"]}
+    for text in args.set:
+        part, key, value = _parse_setting(text)
+        changes.setdefault(part, {})[key] = value
+    return recipe.replace(**changes)
+
+
+def _absolute(source: str) -> str:
+    """A path that still holds when the run is resumed from elsewhere; names of sets stay."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source

@@ -1,0 +1,257 @@
+/* The cards of the people to blend: choose, drop, paste or take a photo, or a ready sample; pick the face, drag the eyes.
+
+   new People({model, send})     send(name, value): an event for Python, as vae/web/blend_live.py lists them
+     .element
+     .update(sources, samples)   sources: what Python sends of each; samples: [{index, label, picture}]
+     .swap(i, picture)           show another reconstruction of source i (a refinement under way) */
+
+import { h, icon } from "../live/dom.js";
+
+export const LETTERS = ["A", "B", "C", "D"];
+const MAX_BYTES = 20 * 2 ** 20;
+const MAX_SOURCES = 4;
+
+const SVG = "http://www.w3.org/2000/svg";
+const svg = (tag, properties) => {
+  const node = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(properties)) node.setAttribute(key, value);
+  return node;
+};
+
+const text = (label, onclick, properties = {}) => h("button", { type: "button", class: "button", onclick, ...properties }, label);
+
+export class People {
+  #sources = [];
+  #stream = null;
+  #pasteSlot = null;
+
+  constructor({ model, send, say }) {
+    this.model = model;
+    this.send = send;
+    this.say = say;
+    this.file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", hidden: true, "data-testid": "blend-file",
+      onchange: () => { this.#read(this.file.files[0], this.slot); this.file.value = ""; } });
+    this.cards = h("div", { class: "cards" });
+    this.element = h("section", { class: "people", "aria-label": "People" }, this.cards, this.file);
+    this.onpaste = (event) => this.#paste(event);
+    document.addEventListener("paste", this.onpaste);
+  }
+
+  update(sources, samples) {
+    this.samples = samples;
+    this.#sources = sources;
+    const cards = sources.map((source, i) => this.#card(source, i));
+    if (sources.length < 2) while (cards.length < 2) cards.push(this.#empty(cards.length));
+    else if (sources.length < MAX_SOURCES) cards.push(this.#more(sources.length));
+    this.cards.replaceChildren(...cards);
+    this.cards.dataset.count = sources.length;
+  }
+
+  /* Reading a file: checked here to save the way, and again by Python. */
+  async #read(file, slot) {
+    if (!file) return;
+    if (file.size > MAX_BYTES) {
+      this.say(`${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MB; use a picture of at most 20 MB.`);
+      return;
+    }
+    this.#busy(slot);
+    const data = await new Promise((resolve) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+      reader.onerror = () => resolve(null);
+      reader.readAsDataURL(file);
+    });
+    if (data === null) this.say(`${file.name} could not be read; choose it again.`);
+    else this.send("photo", { slot, file: file.name || "Photo", data });
+  }
+
+  #busy(slot) {
+    const card = this.cards.children[slot];
+    if (card) card.dataset.busy = "";
+    this.say("Looking for the face\u2026");
+  }
+
+  #choose(slot) {
+    this.slot = slot;
+    this.file.click();
+  }
+
+  #paste(event) {
+    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
+    if (!file || !this.element.isConnected) return;
+    event.preventDefault();
+    const free = Math.min(this.#sources.length, MAX_SOURCES - 1);
+    this.#read(file, this.#pasteSlot ?? free);
+  }
+
+  #droppable(card, slot) {
+    for (const name of ["dragenter", "dragover"]) {
+      card.addEventListener(name, (event) => {
+        if (![...event.dataTransfer.types].includes("Files")) return;
+        event.preventDefault();
+        card.dataset.over = "";
+      });
+    }
+    card.addEventListener("dragleave", (event) => !card.contains(event.relatedTarget) && delete card.dataset.over);
+    card.addEventListener("drop", (event) => {
+      event.preventDefault();
+      delete card.dataset.over;
+      this.#read(event.dataTransfer.files[0], slot);
+    });
+    // A picture that is pasted goes to the card under the hand.
+    card.addEventListener("pointerenter", () => (this.#pasteSlot = slot));
+    card.addEventListener("pointerleave", () => (this.#pasteSlot = null));
+    return card;
+  }
+
+  #samples(slot) {
+    return h("div", { class: "samples", role: "group", "aria-label": "Ready samples" }, ...this.samples.map(({ index, label, picture }) =>
+      h("button", { type: "button", class: "sample", title: label, "aria-label": label, "data-sample": index,
+        onclick: () => { this.#busy(slot); this.send("sample", { slot, index }); } },
+      h("img", { src: picture, alt: "", width: 48, height: 48 }))));
+  }
+
+  #sourceButtons(slot) {
+    return h("div", { class: "ways" },
+      text("Choose a photo", () => this.#choose(slot), { class: "button primary", "data-testid": `choose-${slot}` }),
+      text("Camera", () => this.#camera(slot)));
+  }
+
+  #empty(slot) {
+    return this.#droppable(h("article", { class: "card vacant", "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
+      h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name" }, slot ? "Second person" : "First person")),
+      h("div", { class: "drop" }, h("p", {}, "Drop a photo here, paste one, or take one."), this.#sourceButtons(slot)),
+      h("p", { class: "or" }, "Or start with a sample"), this.#samples(slot)), slot);
+  }
+
+  #more(slot) {
+    const box = h("details", { class: "card extra", "data-slot": slot },
+      h("summary", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", {}, slot === 2 ? "Add a third person" : "Add a fourth person")),
+      h("div", { class: "drop" }, h("p", {}, "Drop or paste a photo, or take one."), this.#sourceButtons(slot)), this.#samples(slot));
+    return this.#droppable(box, slot);
+  }
+
+  #card(source, slot) {
+    const { name, crop, recon, remark, kind, faces = [], face, figures } = source;
+    const change = h("details", { class: "change" }, h("summary", {}, "Change"), this.#sourceButtons(slot), this.#samples(slot));
+    const remove = h("button", { type: "button", class: "tool", title: "Take away", "aria-label": `Take ${LETTERS[slot]} away`,
+      onclick: () => this.send("remove", { slot }) }, icon("close"));
+    const pair = h("div", { class: "pair" },
+      h("figure", {}, h("img", { src: crop, alt: `What the model sees of ${name}`, width: 128, height: 128 }),
+        h("figcaption", {}, kind === "photo" ? "Photo" : "Drawn")),
+      h("figure", {}, h("img", { src: recon, class: "recon", alt: `What the model makes of ${name}`, width: 128, height: 128 }),
+        h("figcaption", {}, "Model")));
+    const choice = faces.length > 1
+      ? h("label", { class: "face-choice" }, h("span", {}, `${faces.length} faces`),
+        h("select", { "aria-label": "Which face", onchange: (event) => { this.#busy(slot); this.send("face", { slot, index: Number(event.target.value) }); } },
+          ...faces.map((_, i) => h("option", { value: i, selected: i === face }, `Face ${i + 1}`)), face < 0 ? h("option", { selected: true, value: -1 }, "By hand") : null))
+      : null;
+    const card = h("article", { class: `card ${source.photo ? "with-photo" : ""}`, "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
+      h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name", title: name }, name), change, remove),
+      h("div", { class: "card-body" }, source.photo ? this.#photo(source, slot) : null, pair),
+      choice, figures ? h("p", { class: "card-figures" }, figures) : null, remark ? h("p", { class: "remark" }, remark) : null);
+    return this.#droppable(card, slot);
+  }
+
+  /* The photo with its faces and the two eye marks. */
+  #photo({ photo, region: [left, top, width, height], faces, eyes }, slot) {
+    const overlay = svg("svg", { viewBox: `${left} ${top} ${width} ${height}`, class: "marks", role: "group" });
+    const unit = Math.max(width, height) / 100;
+    faces.forEach(({ box }, i) => {
+      const frame = svg("rect", { x: box[0], y: box[1], width: box[2] - box[0], height: box[3] - box[1], rx: 2 * unit, class: "face", "stroke-width": 0.7 * unit });
+      frame.addEventListener("click", () => faces.length > 1 && (this.#busy(slot), this.send("face", { slot, index: i })));
+      overlay.append(frame);
+    });
+    const points = eyes.map((eye) => [...eye]);
+    const line = svg("line", { class: "between", "stroke-width": 0.5 * unit });
+    overlay.append(line);
+    const marks = points.map((point, i) => {
+      const label = `${i ? "Right" : "Left"} eye in the picture of ${LETTERS[slot]}; move it with the arrow keys`;
+      const mark = svg("g", { class: "eye", tabindex: 0, role: "button", "aria-label": label });
+      mark.append(svg("circle", { r: 5.5 * unit, class: "grip" }), svg("circle", { r: 1.9 * unit, class: "ring", "stroke-width": 0.8 * unit }));
+      overlay.append(mark);
+      return mark;
+    });
+    const draw = () => {
+      marks.forEach((mark, i) => mark.setAttribute("transform", `translate(${points[i][0]} ${points[i][1]})`));
+      [["x1", 0, 0], ["y1", 0, 1], ["x2", 1, 0], ["y2", 1, 1]].forEach(([key, i, j]) => line.setAttribute(key, points[i][j]));
+    };
+    draw();
+    const settle = () => {
+      if (points.some((p, i) => p[0] !== eyes[i][0] || p[1] !== eyes[i][1])) this.send("eyes", { slot, eyes: points });
+    };
+    const place = (i, x, y) => {
+      points[i] = [Math.max(left, Math.min(left + width, x)), Math.max(top, Math.min(top + height, y))];
+      draw();
+    };
+    marks.forEach((mark, i) => {
+      let held = false;
+      mark.addEventListener("pointerdown", (event) => {
+        held = true;
+        mark.setPointerCapture(event.pointerId);
+        event.preventDefault();
+        mark.focus();
+      });
+      mark.addEventListener("pointermove", (event) => {
+        if (!held) return;
+        const area = overlay.getBoundingClientRect();
+        place(i, left + ((event.clientX - area.left) / area.width) * width, top + ((event.clientY - area.top) / area.height) * height);
+      });
+      for (const name of ["pointerup", "pointercancel"]) {
+        mark.addEventListener(name, () => {
+          if (held) settle();
+          held = false;
+        });
+      }
+      let waiting = 0;
+      mark.addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const size = Math.max(1, width / 400) * (event.shiftKey ? 5 : 1);
+        place(i, points[i][0] + size * step[0], points[i][1] + size * step[1]);
+        clearTimeout(waiting);
+        waiting = setTimeout(settle, 500);
+      });
+    });
+    return h("div", { class: "photo-frame" },
+      h("div", { class: "photo-fit", style: `aspect-ratio: ${width} / ${height}` }, h("img", { src: photo, alt: "Your photo" }), overlay));
+  }
+
+  /* The camera, in place of the card. */
+  async #camera(slot) {
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });
+    } catch {
+      this.say("No camera could be opened; allow it in the browser, or choose a photo.");
+      return;
+    }
+    const video = h("video", { autoplay: true, playsinline: true, muted: true });
+    video.srcObject = stream;
+    const dialog = h("dialog", { class: "camera" }, video);
+    const end = () => {
+      stream.getTracks().forEach((track) => track.stop());
+      dialog.remove();
+    };
+    const shoot = () => {
+      const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
+      canvas.getContext("2d").drawImage(video, 0, 0);
+      end();
+      canvas.toBlob((blob) => this.#read(new File([blob], "Camera", { type: blob.type }), slot), "image/jpeg", 0.95);
+    };
+    dialog.append(h("div", { class: "ways" }, text("Take the photo", shoot, { class: "button primary" }), text("Cancel", end)));
+    dialog.addEventListener("cancel", end);
+    this.element.append(dialog);
+    dialog.showModal();
+  }
+
+  swap(i, picture) {
+    const image = this.cards.children[i]?.querySelector("img.recon");
+    if (image) image.src = picture;
+  }
+
+  close() {
+    document.removeEventListener("paste", this.onpaste);
+  }
+}

@@ -1,0 +1,497 @@
+/* The Explore component: the picture on the left, a slider for every axis on the right.
+
+   render({data, parentElement, setStateValue, key}) is called at mount and after every rerun of the page; unmount(root).
+   data: {model, revision, z (packed), code (float32, base64), levels?, spread (posterior sigma, base64), seed,
+   temperature, link, photo?}; a new `revision` means that Python has set a new code.
+   The code z is the state; sliders are read-outs. At rest z lies on the grid of the packed code, so that a link gives the
+   same pixels. On release {z, revision, axis, photo, refined, seed, temperature} goes to Python as the state "code". */
+
+import { decodeFloats, gaussian, geometry } from "../live/codes.js";
+import { button, h } from "../live/dom.js";
+import { acquire } from "../live/engine.js";
+import { history } from "../live/history.js";
+import { follow } from "../live/refine.js";
+import { SliderPanel } from "../live/sliders.js";
+
+const MERGE_MS = 700; // releases of one slider this close together are one step of undo
+const photos = new Map(); // id -> photo, for undo over a change of photo
+
+class Explore {
+  z = null;
+  origin = null;
+  photo = null;
+  refined = true;
+  revision = null;
+  #grabbed = null;
+  #committed = { axis: "", at: 0 };
+  #anchor = null;
+
+  constructor(root, model) {
+    this.root = root;
+    this.model = model;
+    this.history = history(`${model.name}/${model.digest}`);
+    this.engine = acquire(model);
+    this.#build();
+    this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => this.#drawn(frame) });
+    this.unlisten = this.engine.listen((info, sentence) => this.#engineChanged(info, sentence));
+    this.onkey = (event) => this.#key(event);
+    document.addEventListener("keydown", this.onkey);
+    this.onresize = () => this.#underHeader();
+    window.addEventListener("resize", this.onresize);
+    this.#underHeader();
+    this.#engineChanged(this.engine.info);
+  }
+
+  #build() {
+    const { model } = this;
+    this.canvas = h("canvas", {
+      class: model.image_size < 64 ? "pixels" : "", "data-testid": "live-canvas", "data-frame": 0, "data-engine": "server",
+      role: "img", "aria-label": `The picture that ${model.title} decodes from the sliders`,
+    });
+    this.fps = h("output", { "data-testid": "live-fps", "aria-label": "Frames per second" }, "\u2013");
+    this.ms = h("output", { class: "ms", "aria-label": "Milliseconds per frame" }, "\u2013");
+    this.where = h("span", { class: "where" }, "server");
+    this.figures = h("p", { class: "figures" });
+    this.notice = h("p", { class: "notice", role: "status", "aria-live": "polite" });
+    this.radios = ["auto", "browser", "server"].map((choice) => h("label", {},
+      h("input", { type: "radio", name: "engine", value: choice, onchange: () => this.engine.choose(choice) }),
+      h("span", {}, choice[0].toUpperCase() + choice.slice(1))));
+    const number = (label, properties, onchange) => {
+      const input = h("input", { type: "number", inputmode: "decimal", ...properties, onchange });
+      return [input, h("label", { class: "number" }, h("span", {}, label), input)];
+    };
+    const [seed, seedField] = number("Seed", { min: 0, max: 4294967295, step: 1, class: "seed" }, () => this.random(false));
+    const [temperature, temperatureField] = number(
+      "Temperature", { min: 0, max: 2, step: 0.05, title: "Below 1 draws stay closer to the mean face" }, () => this.random(false));
+    Object.assign(this, { seed, temperature });
+    this.undoButton = button("undo", "Undo", () => this.undo(), {
+      class: "button bare", "aria-keyshortcuts": "Control+Z", title: "Undo (Ctrl+Z)" });
+    this.redoButton = button("redo", "Redo", () => this.redo(), {
+      class: "button bare", "aria-keyshortcuts": "Control+Shift+Z", title: "Redo (Ctrl+Shift+Z)" });
+    this.hold = button("compare", "Compare", undefined, { title: "Hold to see the face this one began as", "aria-pressed": "false" });
+    this.#holdToCompare();
+    this.jitterButton = button("jitter", "Jitter", () => this.jitter());
+    this.photoBox = h("div", { class: "photo", hidden: true });
+    this.panel = new SliderPanel({
+      onmove: (basis, row, value) => this.#move(basis, row, value),
+      oncommit: (basis, row) => this.#release(basis, row),
+      onreset: (basis, row) => this.#resetOne(basis, row),
+      onlocks: (n) => this.say(n ? `${n} locked: other sliders leave ${n === 1 ? "it" : "them"} alone.` : "Nothing is locked."),
+      ongrab: () => (this.#grabbed = this.z),
+      oncancel: () => this.#letGo(),
+    });
+    this.element = h("div", { class: "live" },
+      h("section", { class: "view", "aria-label": "Picture" },
+        h("div", { class: "stage" }, this.canvas),
+        h("div", { class: "meter" },
+          h("p", { class: "speed" }, this.fps, " fps", h("i", {}, "\u00b7"), this.ms, " ms", h("i", {}, "\u00b7"), this.where),
+          h("div", { class: "segments engine", role: "radiogroup", "aria-label": "Engine" }, ...this.radios)),
+        this.figures, this.photoBox,
+        h("div", { class: "actions" },
+          h("div", { class: "draw" }, button("dice", "Random", () => this.random(true), { class: "button primary" }), seedField,
+            temperatureField),
+          h("div", { class: "tools" },
+            button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
+            button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: "All sliders back to where this face began" }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
+        this.notice),
+      this.panel.element);
+  }
+
+  /* Where the page's header floats over its content, the sticky picture stays below it. */
+  #underHeader() {
+    const box = (name) => document.querySelector(`[data-testid="${name}"]`)?.getBoundingClientRect();
+    const header = box("stHeader");
+    const main = box("stMain");
+    const cover = header && main ? Math.max(0, header.bottom - Math.max(0, main.top)) : 0;
+    this.element.style.setProperty("--sticky-top", `${cover}px`);
+  }
+
+  /* New data from Python: at mount, and after every rerun. */
+  async update({ data, setStateValue }) {
+    this.setStateValue = setStateValue;
+    this.spread = decodeFloats(data.spread);
+    const photo = this.#adoptPhoto(data.photo);
+    if (data.revision !== this.revision) {
+      const first = this.revision === null;
+      this.revision = data.revision;
+      this.seed.value = data.seed ?? "";
+      this.temperature.value = data.temperature.toFixed(2);
+      this.linked = data.link;
+      this.#adopt(decodeFloats(data.code), photo, first);
+    }
+    if (!this.space) {
+      const space = await geometry(this.model, data.axes).catch((error) => this.say(error.message));
+      if (!space || this.space) return;
+      this.space = space;
+      this.panel.open(space, this.model);
+      this.panel.show(this.z);
+      this.#drawPhoto();
+      this.element.dataset.ready = "";
+    }
+    this.#address();
+  }
+
+  #adopt(z, photo, first) {
+    this.z = this.origin = z;
+    this.photo = photo;
+    this.refined = photo?.refined ?? true;
+    this.#anchor = null;
+    const known = this.history.current;
+    if (!known || !same(known.z, z) || known.photo !== (photo?.id ?? null)) this.#remember("");
+    else this.origin = known.origin;
+    this.panel.show(z);
+    this.#drawPhoto();
+    this.show();
+    this.#historyChanged();
+    if (!first && photo) this.say(`The sliders stand at the photo\u2019s own values${photo.progress ? "; now it is refined, step by step." : "."}`);
+  }
+
+  /* Keep one object per photo: its offsets grow while it is refined, whoever shows it. */
+  #adoptPhoto(sent) {
+    if (!sent) return null;
+    if (!photos.has(sent.id)) {
+      photos.set(sent.id, {
+        id: sent.id, crop: sent.crop, psnr: sent.psnr, mu: decodeFloats(sent.mu), sigma: decodeFloats(sent.sigma),
+        deltaOnce: sent.delta_once ? decodeFloats(sent.delta_once) : null, // what the encoder read beside the code
+        delta: null, progress: null, refined: sent.refined, refinedPsnr: null,
+      });
+    }
+    const photo = photos.get(sent.id);
+    if (sent.delta && !photo.delta) {
+      photo.delta = decodeFloats(sent.delta);
+      photo.refinedPsnr = sent.refined_psnr;
+    }
+    if (sent.refine && photo.job !== sent.refine) {
+      photo.job = sent.refine;
+      this.#follow(photo);
+    }
+    return photo;
+  }
+
+  #follow(photo) {
+    photo.progress = { step: 0, total: 0 };
+    photo.stop = follow(photo.job, {
+      onstep: ({ step, total, psnr, delta }) => {
+        photo.delta = delta;
+        photo.progress = { step, total };
+        photo.refinedPsnr = psnr;
+        if (this.photo === photo) {
+          this.#photoFigures();
+          if (this.refined && !this.comparing) this.show();
+        }
+      },
+      onend: (state, error) => {
+        photo.progress = null;
+        if (this.photo !== photo) return;
+        this.#drawPhoto();
+        this.say({ done: "Refined: the picture is the person now.", cancelled: "Refining was cancelled; what it reached is kept." }[state]
+          ?? error ?? "Refining stopped.");
+        this.#commit();
+      },
+    });
+  }
+
+  get delta() {
+    const { photo } = this;
+    return (this.refined ? photo?.delta : null) ?? photo?.deltaOnce ?? null;
+  }
+
+  show(preview = false) {
+    this.surface.show({ z: this.z, delta: this.delta }, { preview });
+  }
+
+  say(sentence) {
+    this.notice.textContent = sentence;
+  }
+
+  #drawn({ engine }) {
+    this.where.textContent = engine;
+    const now = performance.now();
+    if (now - (this.metered ?? 0) > 250) {
+      this.metered = now;
+      const { fps } = this.surface;
+      if (fps) this.fps.textContent = fps;
+      this.ms.textContent = Number(this.canvas.dataset.ms).toFixed(0);
+    }
+    if (!this.panel.ready) {
+      this.panel.ready = true; // pictures at the slider ends wait for the first face
+      this.element.dataset.drawn = "";
+      if (this.space) this.panel.pictures();
+    }
+  }
+
+  #engineChanged(info, sentence = "") {
+    for (const label of this.radios) label.firstChild.checked = label.firstChild.value === info.choice;
+    const figure = (ms) => (ms === null ? "not measured yet" : `${ms.toFixed(0)} ms`);
+    const browser = {
+      off: "waits for the first picture", loading: "is loading", failed: "is not available",
+      ready: `${figure(info.ms.browser)} (${info.provider === "webgpu" ? "WebGPU" : `WASM, ${info.threads} ${info.threads === 1 ? "thread" : "threads"}`})`,
+    }[info.browser];
+    const lead = info.choice === "auto" && info.browser === "ready" ? "Auto takes the faster: server" : "Server";
+    this.figures.textContent = `${lead} ${figure(info.ms.server)}, browser ${browser}`;
+    if (sentence) this.say(sentence);
+  }
+
+  /* Sliders */
+
+  #move(basis, row, value) {
+    const z = this.space.move(this.z, basis, row, value, this.panel.locks);
+    if (!z) {
+      this.say(`${basis.axes[row].label} cannot move while the locked axes hold all of it; unlock one of them.`);
+      this.panel.show(this.z);
+      return;
+    }
+    this.z = z;
+    this.panel.show(z, { moving: true, axis: this.panel.axis });
+    this.show(true);
+  }
+
+  #release(basis, row) {
+    this.#grabbed = null;
+    this.#anchor = null;
+    this.#commit(`${basis.name}:${basis.axes[row].id}`);
+  }
+
+  /* A touch that became a scroll: the slider goes back to where it was. */
+  #letGo() {
+    if (!this.#grabbed) return;
+    this.z = this.#grabbed;
+    this.#grabbed = null;
+    this.panel.show(this.z);
+    this.show();
+  }
+
+  #resetOne(basis, row) {
+    this.panel.axis = `${basis.name}:${basis.axes[row].id}`;
+    this.#move(basis, row, this.space.value(basis, row, this.origin));
+    this.#commit(this.panel.axis);
+    this.say(`${basis.axes[row].label} is back where this face began.`);
+  }
+
+  /* Put z on the grid of the packed code, remember it, and tell Python and the address bar. */
+  #commit(axis = "") {
+    if (!this.space) return;
+    this.packed = this.space.pack(this.z);
+    this.z = this.space.unpack(this.packed);
+    this.panel.show(this.z);
+    this.show();
+    this.#remember(axis);
+    this.#historyChanged();
+    this.#address();
+    this.#send();
+  }
+
+  #send() {
+    this.setStateValue("code", {
+      z: this.packed, revision: this.revision, axis: this.panel.axis, photo: this.photo?.id ?? null, refined: this.refined,
+      seed: this.seed.value === "" ? null : Number(this.seed.value), temperature: Number(this.temperature.value),
+    });
+  }
+
+  #remember(axis) {
+    const entry = { z: this.z, origin: this.origin, photo: this.photo?.id ?? null, refined: this.refined, seed: this.seed.value };
+    const now = performance.now();
+    const known = this.history.current;
+    if (known && same(known.z, entry.z) && known.photo === entry.photo) this.history.amend(entry);
+    else if (axis && axis === this.#committed.axis && now - this.#committed.at < MERGE_MS) this.history.amend(entry);
+    else this.history.push(entry);
+    this.#committed = { axis, at: now };
+  }
+
+  #historyChanged() {
+    this.undoButton.disabled = !this.history.canUndo;
+    this.redoButton.disabled = !this.history.canRedo;
+  }
+
+  #restore(entry, sentence) {
+    if (!entry) return;
+    Object.assign(this, { z: entry.z, origin: entry.origin, refined: entry.refined, photo: photos.get(entry.photo) ?? null });
+    this.seed.value = entry.seed;
+    this.#anchor = null;
+    this.#committed.axis = "";
+    this.packed = this.space.pack(this.z);
+    this.panel.show(this.z);
+    this.#drawPhoto();
+    this.show();
+    this.#historyChanged();
+    this.#address();
+    this.#send();
+    this.say(sentence);
+  }
+
+  undo() {
+    this.#restore(this.history.undo(), "Undone.");
+  }
+
+  redo() {
+    this.#restore(this.history.redo(), "Done again.");
+  }
+
+  #key(event) {
+    if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+    const target = event.composedPath()[0];
+    const typing = target.matches?.("textarea, [contenteditable]") || (target.matches?.("input") && target.type !== "range" && target.type !== "radio");
+    if (typing) return;
+    const key = event.key.toLowerCase();
+    if (key === "z" && !event.shiftKey) this.undo();
+    else if (key === "y" || key === "z") this.redo();
+    else return;
+    event.preventDefault();
+  }
+
+  /* Actions */
+
+  /* A new start: no photo, unless the sliders only jump within it. */
+  #start(z, sentence, photo = null) {
+    const { locks } = this.panel;
+    const held = this.space.hold(z, locks, locks.map(({ basis, row }) => this.space.value(basis, row, this.z)));
+    this.z = this.space.settle(held);
+    this.origin = this.z;
+    this.photo = photo;
+    this.#anchor = null;
+    this.#drawPhoto();
+    this.#commit();
+    this.say(locks.length ? `${sentence.replace(/\.$/, "")}; locked values are kept.` : sentence);
+  }
+
+  async random(fresh) {
+    if (!this.space) return;
+    if (fresh || this.seed.value === "") this.seed.value = Math.floor(Math.random() * 1e6);
+    const query = new URLSearchParams({ model: this.model.name, seed: this.seed.value, temperature: this.temperature.value });
+    const response = await fetch(`/api/sample?${query}`).catch(() => null);
+    if (!response) return this.say("The server does not answer; try again in a moment.");
+    if (!response.ok) return this.say((await response.json()).error);
+    this.#start(new Float32Array(await response.arrayBuffer()), `Seed ${this.seed.value} at temperature ${this.temperature.value}.`);
+  }
+
+  mean() {
+    if (!this.space) return;
+    this.seed.value = "";
+    this.#start(this.space.mean, "The mean of all codes.");
+  }
+
+  resetAll() {
+    if (!this.space) return;
+    const { locks } = this.panel;
+    this.z = this.space.hold(this.origin, locks, locks.map(({ basis, row }) => this.space.value(basis, row, this.z)));
+    this.#anchor = null;
+    this.#commit();
+    this.say("Every slider is back where this face began.");
+  }
+
+  /* z = mu + sigma * eps around the photo, or around the code of the first press with the usual sigma. */
+  jitter() {
+    if (!this.space) return;
+    this.#anchor ??= this.z;
+    const anchor = this.#anchor;
+    const sigma = this.photo?.sigma ?? this.spread;
+    const { locks } = this.panel;
+    const drawn = Float32Array.from(anchor, (mu, i) => mu + sigma[i] * gaussian());
+    this.z = this.space.hold(drawn, locks, locks.map(({ basis, row }) => this.space.value(basis, row, anchor)));
+    this.#commit();
+    this.say(this.photo
+      ? "Jitter: z = \u03bc + \u03c3\u00b7\u03b5, a fresh draw from what the encoder believes about this photo (the reparameterisation trick)."
+      : "Jitter: z = \u03bc + \u03c3\u00b7\u03b5 around this code, with the encoder\u2019s usual \u03c3 (the reparameterisation trick).");
+  }
+
+  #holdToCompare() {
+    const { hold } = this;
+    const begin = (event) => {
+      if (event.type === "keydown" && event.key !== " " && event.key !== "Enter") return;
+      if (event.type === "keydown") event.preventDefault();
+      if (this.comparing || !this.origin) return;
+      this.comparing = true;
+      hold.setAttribute("aria-pressed", "true");
+      this.surface.show({ z: this.origin, delta: this.delta });
+    };
+    const end = () => {
+      if (!this.comparing) return;
+      this.comparing = false;
+      hold.setAttribute("aria-pressed", "false");
+      this.show();
+    };
+    for (const name of ["pointerdown", "keydown"]) hold.addEventListener(name, begin);
+    for (const name of ["pointerup", "pointerleave", "pointercancel", "keyup", "blur"]) hold.addEventListener(name, end);
+  }
+
+  /* The photo under the picture: crop, figures, progress, the switch. */
+  #drawPhoto() {
+    const { photo, photoBox } = this;
+    photoBox.hidden = !photo;
+    this.panel.mark(photo?.mu ?? null, photo?.sigma ?? null);
+    this.jitterButton.title = `A draw around ${photo ? "the photo" : "this code"}: z = \u03bc + \u03c3\u00b7\u03b5`;
+    if (!photo) return;
+    this.photoText = h("p", { class: "photo-figures" });
+    this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
+    this.cancel = h("button", { type: "button", class: "link", onclick: () => photo.stop?.() }, "Cancel");
+    this.switch = h("input", { type: "checkbox", role: "switch", onchange: () => this.#toggleRefined() });
+    this.switch.checked = this.refined;
+    this.switchLabel = h("label", { class: "switch" }, this.switch, h("span", {}, "Refined"));
+    photoBox.replaceChildren(
+      h("img", { src: photo.crop, alt: "The part of your photo that the model sees", width: 72, height: 72 }),
+      h("div", { class: "photo-body" }, this.photoText, h("div", { class: "photo-progress" }, this.progress, this.cancel), this.switchLabel));
+    this.#photoFigures();
+  }
+
+  #photoFigures() {
+    const { photo } = this;
+    const db = (value) => `${value.toFixed(1)} dB`;
+    const once = `One pass: ${db(photo.psnr)}`;
+    this.photoText.textContent = photo.refinedPsnr ? `${once}, refined: ${db(photo.refinedPsnr)}` : once;
+    const running = Boolean(photo.progress);
+    this.progress.parentElement.hidden = !running;
+    if (running && photo.progress.total) {
+      this.progress.max = photo.progress.total;
+      this.progress.value = photo.progress.step;
+    }
+    this.switchLabel.hidden = !photo.delta;
+  }
+
+  #toggleRefined() {
+    this.refined = this.switch.checked;
+    this.history.amend({ refined: this.refined });
+    this.packed = this.space.pack(this.z);
+    this.show();
+    this.#send();
+    this.say(this.refined ? "With the offsets that refining found." : "What the encoder\u2019s single pass gives.");
+  }
+
+  /* The link in the address bar; replaced, so that Back leaves the page and not the last slider. */
+  #address() {
+    if (!this.linked || !this.space) return;
+    const url = new URL(location.href);
+    url.searchParams.set("model", this.model.name);
+    url.searchParams.set("hash", this.model.digest);
+    url.searchParams.set("z", this.packed ?? this.space.pack(this.z));
+    if (url.href !== location.href) window.history.replaceState(window.history.state, "", url);
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.onkey);
+    window.removeEventListener("resize", this.onresize);
+    this.unlisten();
+    this.surface.close();
+    this.panel.close();
+    this.engine.release();
+  }
+}
+
+const same = (a, b) => a.length === b.length && a.every((value, i) => Math.abs(value - b[i]) < 1e-6);
+
+export function render(args) {
+  const { data, parentElement: root } = args;
+  const key = `${data.model.name}/${data.model.digest}`;
+  if (root.liveExplore?.key !== key) {
+    root.liveExplore?.view.close();
+    const view = new Explore(root, data.model);
+    root.querySelector(".frame")?.remove();
+    root.append(h("div", { class: "frame" }, view.element));
+    root.liveExplore = { key, view };
+  }
+  root.liveExplore.view.update(args);
+}
+
+export function unmount(root) {
+  root.liveExplore?.view.close();
+  root.liveExplore = null;
+}

@@ -1,0 +1,1 @@
+"""What all live pages share in the browser."""

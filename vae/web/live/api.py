@@ -1,0 +1,25 @@
+"""The routes that every live page uses."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from vae.web.core.http import answer
+from vae.web.live.axes import axes, traversals
+from vae.web.live.decoding import decode, onnx_file, sample
+from vae.web.live.encoding import encode
+from vae.web.live.refining import refine_cancel, refine_stream
+
+
+def routes() -> list[Route]:
+    """Codes to pictures, pictures to codes, sliders, and refinements."""
+    return [
+        Route("/api/decode", answer(decode), methods=["POST"]),
+        Route("/api/encode", answer(encode), methods=["POST"]),
+        Route("/api/sample", answer(sample)),
+        Route("/api/axes", answer(axes)),
+        Route("/api/traversals", answer(traversals)),
+        Route("/api/onnx/{name}/{digest}/{part}.onnx", answer(onnx_file)),
+        Route("/api/refine/{job}", answer(refine_stream)),
+        Route("/api/refine/{job}/cancel", answer(refine_cancel), methods=["POST"]),
+    ]
