@@ -1,5 +1,7 @@
 # make run    the app at http://127.0.0.1:8501 (PORT, HOST)
 # make test   every test, with a real browser
+# make lint   ruff, the contracts between the wings, types of the JavaScript (a part of make test)
+# make format the layout of the Python
 # make bench  the figures in the README
 # Each does all of its own set-up; a second start takes seconds.
 
@@ -9,14 +11,23 @@ HOST ?= 127.0.0.1
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test bench setup test-setup clean
+.PHONY: run test lint format bench setup test-setup clean
 .DELETE_ON_ERROR:
 
 run: setup
 	@PORT=$(PORT) HOST=$(HOST) $(PY) app.py
 
-test: test-setup
+test: lint
 	@$(PY) -m pytest -q $(TESTS)
+
+lint: test-setup
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check .
+	@$(VENV)/bin/lint-imports --no-logo --no-cache
+
+format: test-setup
+	@$(PY) -m ruff check --quiet --fix .
+	@$(PY) -m ruff format --quiet .
 
 bench: test-setup
 	@$(PY) -m vae bench
