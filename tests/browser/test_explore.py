@@ -149,6 +149,67 @@ def test_the_light_decoder_draws_in_the_browser(page: Page, app_url: str, bundle
     assert np.abs(pixels - bundle.decode(z)[0]).max() > 8
 
 
+# A surface on a decoder that answers at the test's word: answer(i, error) ends the i-th question, which is in `asked`.
+HELD = """async (model) => {
+    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+    const { acquire } = await import(loaded.find((name) => name.includes("/engine.js")));
+    const engine = acquire({ ...model, digest: "held" }); // not the page's own
+    const canvas = document.createElement("canvas");
+    const surface = engine.surface(canvas);
+    const [first, last] = [1, 2].map((value) => ({ z: new Float32Array(model.latent_size).fill(value) }));
+    const asked = [], ends = [];
+    engine.decode = (state, { preview }) => new Promise((resolve, reject) => {
+        asked.push([state.z[0], preview]);
+        const pixels = new Uint8ClampedArray(4 * model.image_size ** 2).fill(state.z[0]);
+        const image = { pixels, size: model.image_size, ms: 1, engine: "server", preview };
+        ends.push((error) => (error ? reject(new Error(error)) : resolve(image)));
+    });
+    const until = async (holds) => {
+        for (let i = 0; i < 6000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+        if (!holds()) throw new Error(`hopeless: ${holds}, asked for ${JSON.stringify(asked)}`);
+    };
+    window.held = { surface, canvas, first, last, asked, until, answer: (i, error) => ends[i](error) };
+}"""
+
+
+def test_an_older_preview_does_not_take_back_a_release_on_its_way(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    page.evaluate(HELD, live.describe(bundle))
+    script = """async () => {
+        const { surface, canvas, first, last, asked, until, answer } = window.held;
+        surface.show(first, { preview: true }); // the hand moves
+        surface.show(last); // and lets go
+        await until(() => asked.length === 2);
+        answer(0);
+        await until(() => surface.frames === 1);
+        const early = canvas.dataset.settled;
+        await new Promise((resolve) => setTimeout(resolve, 500)); // the answer to the release takes longer than a rest
+        answer(asked.length - 1);
+        await until(() => canvas.dataset.settled === "true");
+        return { asked, early, shown: canvas.getContext("2d").getImageData(0, 0, 1, 1).data[0] };
+    }"""
+    found = page.evaluate(script)
+    assert found == {"asked": [[1, True], [2, False]], "early": "false", "shown": 2}
+
+
+def test_after_a_failure_the_last_state_is_asked_for_again(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    page.evaluate(HELD, live.describe(bundle))
+    script = """async () => {
+        const { surface, canvas, first, last, asked, until, answer } = window.held;
+        surface.show(first, { preview: true });
+        surface.show(last);
+        await until(() => asked.length === 2);
+        answer(0, "gone");
+        answer(1, "gone");
+        await until(() => asked.length === 3);
+        answer(2);
+        await until(() => canvas.dataset.settled === "true");
+        return { asked, shown: canvas.getContext("2d").getImageData(0, 0, 1, 1).data[0] };
+    }"""
+    assert page.evaluate(script) == {"asked": [[1, True], [2, False], [2, False]], "shown": 2}
+
+
 def test_a_shared_link_gives_the_same_pixels(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
     drag(page, first_axis(page), 0.3)
