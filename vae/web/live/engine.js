@@ -386,21 +386,22 @@ class Surface {
     return { ...wanted, turn: ++this.#turn };
   }
 
-  /* After a failure: ask again, unless something newer is asked for. */
+  /* After a failure: ask again, unless something newer was asked for, be it on its way or drawn. */
   restore(state, preview) {
-    this.wanted ??= { state, preview };
+    if (state === this.state) this.wanted ??= { state, preview };
   }
 
   present(image, state, moving, turn) {
     if (turn < this.#shown) return; // a newer picture came first
     this.#shown = turn;
-    this.#image = { ...image, state };
+    this.#image = { ...image, state, turn };
     if (!this.#scheduled) {
       this.#scheduled = true;
       requestAnimationFrame(() => this.#draw());
     }
     clearTimeout(this.#rest);
-    if (image.preview && !this.wanted) this.#rest = setTimeout(() => !this.wanted && this.show(state), moving ? REST_MS : 0);
+    // Only of what was asked for last: the preview of an older state must not take back a newer one that is on its way.
+    if (image.preview && state === this.state) this.#rest = setTimeout(() => this.show(state), moving ? REST_MS : 0);
   }
 
   #draw() {
@@ -422,8 +423,8 @@ class Surface {
     canvas.dataset.engine = engine;
     canvas.dataset.frame = this.frames;
     canvas.dataset.ms = ms.toFixed(1);
-    const { state, preview } = this.#image;
-    if (state === this.state && !this.wanted && !preview) canvas.dataset.settled = "true";
+    const { state, preview, turn } = this.#image;
+    if (turn === this.#turn && !this.wanted && !preview) canvas.dataset.settled = "true";
     this.ondraw?.({ ms, engine, size, preview, state });
   }
 
