@@ -25,11 +25,6 @@ STYLE = ModelConfig("style", 32, 3, 8, width=0.0625, style_size=16)
 CONV = ModelConfig("conv", 8, 1, 2, width=0.25)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def draws(n: int, config: ModelConfig, seed: int = 0) -> Draws:
     torch.manual_seed(seed)
     d = config.latent_size

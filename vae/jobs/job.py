@@ -9,7 +9,7 @@ A job is a folder, user_home()/runs/ID:
     lock          held (flock) by the job's process for as long as it lives, however it ends
     log.txt       everything that the process printed
     pictures/     pictures handed in for this job, removed with it
-    run/          the run folder of vae.training.loop
+    run/          the run folder of vae.training.run_folder
 
 A lock cannot outlive its process, so a job that says "running" while nobody holds its lock was killed; its last
 checkpoint is in the run folder. Jobs for one device line up: each waits in its own process for the device's lock,
@@ -100,7 +100,7 @@ class Job:
 
     @property
     def run(self) -> Path:
-        """Run folder of vae.training.loop."""
+        """Run folder of vae.training.run_folder."""
         return self.folder / "run"
 
     @property

@@ -153,7 +153,7 @@ def _time_steps(recipe: Recipe, pictures: ImageSet) -> tuple[Any, float]:
 
     import torch
 
-    from vae.training.loop import Trainer
+    from vae.training.trainer import Trainer
 
     trainer, times = Trainer(recipe, pictures, pictures), []
     began = time.perf_counter()
@@ -176,6 +176,8 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     asked: recipe, and count, the pictures that there are. Answers step_seconds and sharp_seconds (with the
     discriminator, or None), images_per_s, steps and seconds of the whole run, memory and memory_limit in bytes.
     """
+    from vae.training.validation import sheets, validate
+
     recipe, count = Recipe.from_dict(asked["recipe"]), int(asked["count"])
     model, objective, training = recipe.model, recipe.objective, recipe.training
     pictures = open_data(
@@ -188,9 +190,9 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     )
     trainer, step = _time_steps(plain, pictures)
     start = time.perf_counter()
-    trainer.validate()
+    validate(trainer)
     if training.sheets:
-        trainer.sheets()
+        sheets(trainer)
     look = time.perf_counter() - start
     look *= max(1.0, min(training.validation_images, recipe.data.validation * count) / len(pictures))
     sharp = None
@@ -212,7 +214,7 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
         max(1.0, training.validate_seconds / mean) if training.validate_seconds else math.inf
     )
     marks = look / per_mark
-    if not training.validate_every:  # marks by time cost a tenth of the run at most (vae.training.loop)
+    if not training.validate_every:  # marks by time cost a tenth of the run at most (vae.training.run)
         marks = min(marks, mean / 9)
     whole = mean + marks
     limits = [
