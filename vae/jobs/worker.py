@@ -29,7 +29,8 @@ import numpy as np
 from vae.bundles.bundle import open_bundle
 from vae.config import DataConfig, Recipe
 from vae.data.sets import SETS, ImageSet, open_data
-from vae.jobs.job import Job, device_lock, disk_sentence, note_process, read_json, write_json, write_state
+from vae.files import write_json
+from vae.jobs.job import Job, device_lock, disk_sentence, note_process, read_json, write_state
 from vae.paths import user_home
 
 INSPECT_MOST = 20_000
@@ -266,7 +267,7 @@ class Orders(threading.Thread):
             orders = self.job.orders
             with contextlib.suppress(OSError):
                 if orders and read_json(self.job.run / "control.json") != orders:
-                    write_json(self.job.run / "control.json", orders)
+                    write_json(self.job.run / "control.json", orders, durable=True)
 
 
 def export(job: Job) -> None:
