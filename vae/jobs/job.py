@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import json
 import os
@@ -41,6 +40,7 @@ from typing import IO, Any
 
 from vae.bundles.bundle import NAME
 from vae.config import ConfigError, Recipe
+from vae.failures import disk_is_full
 from vae.files import replacing, write_json
 from vae.paths import ASSETS, ROOT, user_home
 
@@ -322,7 +322,7 @@ def write_state(folder: Path, state: str, note: str = "", **more: Any) -> None:
         with replacing(path, durable=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk_is_full(error):
             raise
         with open(path, "r+b") as old:
             old.write(text.encode())
@@ -417,7 +417,7 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
 
 def disk_sentence(error: OSError, folder: Path) -> str:
     """An error of the file system as a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         free = 0
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(folder).free

@@ -29,6 +29,7 @@ import numpy as np
 from vae.bundles.bundle import open_bundle
 from vae.config import DataConfig, Recipe
 from vae.data.sets import SETS, ImageSet, open_data
+from vae.failures import memory_ran_out
 from vae.files import write_json
 from vae.jobs.job import Job, device_lock, disk_sentence, note_process, read_json, write_state
 from vae.paths import user_home
@@ -241,10 +242,7 @@ def sentence(error: BaseException) -> str:
     """An error as one sentence for a person; the log has the rest."""
     if isinstance(error, OSError) and not isinstance(error, ValueError):
         return disk_sentence(error, Path.cwd())
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or (
-        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
-    ):
+    if memory_ran_out(error):
         return "memory ran out; choose a smaller batch, smaller pictures or a smaller model"
     if isinstance(error, (ValueError, RuntimeError)) and type(error).__module__.startswith("vae."):
         return str(error)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from vae.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data.sets import open_split
+from vae.failures import disk_is_full, memory_ran_out
 from vae.files import write_json
 from vae.training.checkpoint import CHECKPOINT, FORMAT, Checkpoint, check_same, load_checkpoint
 from vae.training.errors import TrainingError
@@ -44,12 +43,9 @@ def _sentence(error: BaseException, recipe: Recipe, run_dir: Path) -> str | None
     """What to tell a person of a failure that is no mistake in the program, or None."""
     batch = recipe.training.batch_size
     kept = "the last checkpoint is kept" if (run_dir / CHECKPOINT).exists() else "no checkpoint had been written yet"
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
-    ):
+    if memory_ran_out(error):
         return f"memory ran out at batch_size {batch}; {kept}, go on with {max(1, batch // 2)}"
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or (isinstance(error, SafetensorError) and "No space left" in str(error)):
+    if disk_is_full(error):
         return f"the disk is full; {kept}, free some space and resume"
     return str(error) if isinstance(error, (TrainingError, ConfigError, ValueError)) else None
 
