@@ -11,14 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vae.config import COLLAPSED_NATS
 from vae.likeness import frechet
 from vae.networks.perceptual import perceptual
 from vae.networks.pixels import to_images, to_pixels
 from vae.training.objective import Objective, psnr, reconstruction_loss
 from vae.training.trainer import Trainer
-
-# A dimension whose code carries less than this says next to nothing about the image.
-COLLAPSED_NATS = 0.05
 
 
 @torch.no_grad()
