@@ -10,7 +10,7 @@ from vae.config import Recipe
 from vae.data.sets import open_split
 from vae.networks.pixels import to_pixels
 from vae.training.errors import TrainingError
-from vae.training.objective import recolour
+from vae.training.losses import recolour
 from vae.training.processes import Processes
 from vae.training.trainer import Trainer
 

@@ -6,7 +6,7 @@ import torch
 
 from tests.training.runs import SHARP, trainer_of
 from vae.networks.pixels import to_pixels
-from vae.training.objective import psnr
+from vae.training.losses import psnr
 from vae.training.validation import prior_codes, validate
 
 

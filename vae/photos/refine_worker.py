@@ -206,7 +206,7 @@ class Fitter:
         """
         import torch
 
-        from vae.training.objective import psnr
+        from vae.training.losses import psnr
 
         with torch.no_grad():
             w = self.decoder.styles(z, start)  # (N, L, S)

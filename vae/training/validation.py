@@ -15,7 +15,8 @@ from vae.config import COLLAPSED_NATS
 from vae.likeness import frechet
 from vae.networks.perceptual import perceptual
 from vae.networks.pixels import to_images, to_pixels
-from vae.training.objective import Objective, psnr, reconstruction_loss
+from vae.training.losses import psnr, reconstruction_loss
+from vae.training.objective import Objective
 from vae.training.trainer import Trainer
 
 
