@@ -231,7 +231,7 @@ def run_export(args: argparse.Namespace) -> int:
     }
 
     if args.run:
-        from vae.training.loop import load_checkpoint
+        from vae.training.checkpoint import load_checkpoint
 
         made = load_checkpoint(args.run).recipe
         title, description = args.title or made.title or Path(args.out).name, args.description or made.description

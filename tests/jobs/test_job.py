@@ -176,9 +176,7 @@ def test_two_processes_by_the_shown_command_equal_one(home, monkeypatch):
     command = shlex.split(jobs.torchrun_command(two, 2))
     assert command[0] == "torchrun"
     command = [sys.executable, "-m", "torch.distributed.run", *command[1:]]
-    done = subprocess.run(
-        command, cwd=ROOT, env=jobs.worker_environment(), capture_output=True, text=True, timeout=400
-    )
+    done = subprocess.run(command, cwd=ROOT, env=jobs.worker_environment(), capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     assert two.state == "finished" and open_bundle(two.bundle)
     a, b = losses(one), losses(two)
@@ -221,7 +219,7 @@ def test_a_failed_training_says_one_sentence(home, monkeypatch, change, sentence
 
 
 def test_full_disk_is_a_sentence_and_the_state_is_still_written(home, monkeypatch):
-    from vae.training import loop as training
+    from vae.training import run as training_run
 
     job = jobs.create(recipe(400), "Full")
     real, full = os.replace, []
@@ -235,7 +233,7 @@ def test_full_disk_is_a_sentence_and_the_state_is_still_written(home, monkeypatc
         full.append(True)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(training, "save_checkpoint", save)
+    monkeypatch.setattr(training_run, "save_checkpoint", save)
     monkeypatch.setattr(jobs.os, "replace", replace)
     assert in_process(job, monkeypatch) == 1
     assert job.state == "failed" and "the disk is full" in job.status["note"]

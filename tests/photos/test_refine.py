@@ -23,7 +23,7 @@ from vae.config import ModelConfig
 from vae.likeness import psnr as byte_psnr
 from vae.networks.autoencoder import Autoencoder, StyleDecoder
 from vae.photos import refine, refine_worker
-from vae.training.objective import psnr
+from vae.training.losses import psnr
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ModelConfig(architecture="style", image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16)

@@ -580,10 +580,10 @@ def export_checkpoint(
 
     The settings are those of export_model.
 
-    Raises ExportError, BundleError, vae.training.loop.TrainingError, vae.data.sets.DataError.
+    Raises ExportError, BundleError, vae.training.errors.TrainingError, vae.data.sets.DataError.
     """  # fmt: skip
     from vae.data.sets import open_split
-    from vae.training.loop import load_checkpoint
+    from vae.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)
     recipe = checkpoint.recipe

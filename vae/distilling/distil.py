@@ -25,8 +25,8 @@ from vae.config import Config, ModelConfig
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
 from vae.space import latent
-from vae.training.loop import choose_device, uses_bf16
-from vae.training.objective import reconstruction_loss
+from vae.training.losses import reconstruction_loss
+from vae.training.processes import choose_device, uses_bf16
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle

@@ -86,6 +86,7 @@ def report(
     import torch
 
     from vae.networks.perceptual import perceptual
+    from vae.networks.pixels import to_pixels
 
     count = min(count, len(data))
     if count < LEAST:
@@ -93,7 +94,7 @@ def report(
     network = perceptual()
 
     def pixels(images: Array) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return to_pixels(torch.from_numpy(np.ascontiguousarray(images)))
 
     @torch.no_grad()
     def features(images: Array) -> Array:

@@ -9,7 +9,7 @@ A job is a folder, user_home()/runs/ID:
     lock          held (flock) by the job's process for as long as it lives, however it ends
     log.txt       everything that the process printed
     pictures/     pictures handed in for this job, removed with it
-    run/          the run folder of vae.training.loop
+    run/          the run folder of vae.training.run_folder
 
 A lock cannot outlive its process, so a job that says "running" while nobody holds its lock was killed; its last
 checkpoint is in the run folder. Jobs for one device line up: each waits in its own process for the device's lock,
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import json
 import os
@@ -41,6 +40,8 @@ from typing import IO, Any
 
 from vae.bundles.bundle import NAME
 from vae.config import ConfigError, Recipe
+from vae.failures import disk_is_full
+from vae.files import replacing, write_json
 from vae.paths import ASSETS, ROOT, user_home
 
 # States in which a process is at work, and those in which none is.
@@ -61,19 +62,6 @@ class JobError(ValueError):
 def runs_home() -> Path:
     """The folder of all jobs."""
     return user_home() / "runs"
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write so that a reader, or a crash, finds the old file or the new one, never half of one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(json.dumps(values, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -100,7 +88,7 @@ class Job:
 
     @property
     def run(self) -> Path:
-        """Run folder of vae.training.loop."""
+        """Run folder of vae.training.run_folder."""
         return self.folder / "run"
 
     @property
@@ -244,9 +232,9 @@ class Job:
     def _order(self, **orders: Any) -> None:
         """Leave orders for the training loop; those of earlier stay. The job's process hands them on."""
         values = {**read_json(self.folder / "orders.json"), **orders}
-        write_json(self.folder / "orders.json", values)
+        write_json(self.folder / "orders.json", values, durable=True)
         if self.in_terminal:
-            write_json(self.run / "control.json", values)
+            write_json(self.run / "control.json", values, durable=True)
 
     @property
     def orders(self) -> dict[str, Any]:
@@ -322,7 +310,7 @@ def started_at(pid: int) -> str:
 
 def note_process(folder: Path, pid: int) -> None:
     """Remember a job's process; done by who starts it, so that it can be ended before it has said a word."""
-    write_json(folder / "process.json", {"pid": pid, "started": started_at(pid)})
+    write_json(folder / "process.json", {"pid": pid, "started": started_at(pid)}, durable=True)
 
 
 def write_state(folder: Path, state: str, note: str = "", **more: Any) -> None:
@@ -330,16 +318,11 @@ def write_state(folder: Path, state: str, note: str = "", **more: Any) -> None:
     path = folder / "state.json"
     values = {**read_json(path), "state": state, "note": note, "since": time.time(), **more}
     text = json.dumps(values).ljust(STATE_BYTES)
-    temporary = folder / ".state.json.new"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path, durable=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk_is_full(error):
             raise
         with open(path, "r+b") as old:
             old.write(text.encode())
@@ -411,7 +394,7 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
             os.rename(draft.folder / "pictures", building / "pictures")
             recipe = recipe.replace(data={"sources": sources})
             shutil.rmtree(draft.folder, ignore_errors=True)
-        write_json(building / "run" / "config.json", recipe.to_dict())
+        write_json(building / "run" / "config.json", recipe.to_dict(), durable=True)
         write_json(
             building / "job.json",
             {
@@ -421,6 +404,7 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
                 "created": time.time(),
                 "description": recipe.description,
             },
+            durable=True,
         )
         write_state(building, "interrupted", "It was prepared and not started.")
         (building / "lock").touch()
@@ -433,7 +417,7 @@ def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None 
 
 def disk_sentence(error: OSError, folder: Path) -> str:
     """An error of the file system as a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         free = 0
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(folder).free

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from vae.bundles.bundle import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError, open_bundle
+from vae.files import write_json
 from vae.jobs.job import (
     TRASH_DAYS,
     Job,
@@ -27,7 +28,6 @@ from vae.jobs.job import (
     read_json,
     runs_home,
     slug,
-    write_json,
 )
 from vae.paths import ASSETS, user_home
 
@@ -63,7 +63,7 @@ def rename(name: str, title: str) -> None:
     if not config:
         raise JobError(f"{name}/config.json cannot be read; delete the model or import it again")
     try:
-        write_json(path / "config.json", {**config, "title": title})
+        write_json(path / "config.json", {**config, "title": title}, durable=True)
     except OSError as error:
         raise JobError(disk_sentence(error, path)) from None
 
@@ -92,7 +92,7 @@ def _discard(path: Path, kind: str, title: str) -> Trashed:
     folder = _trash() / f"{int(when)}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True)
-        write_json(folder / "what.json", {"kind": kind, "name": path.name, "title": title, "when": when})
+        write_json(folder / "what.json", {"kind": kind, "name": path.name, "title": title, "when": when}, durable=True)
         os.rename(path, folder / "content")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -207,7 +207,7 @@ def import_zip(file: IO[bytes], title: str) -> str:
                         out.write(block)
         bundle = open_bundle(building / "model")
         name = _free(slug(str(bundle.config.get("name") or title)))
-        write_json(building / "model" / "config.json", {**bundle.config, "name": name})
+        write_json(building / "model" / "config.json", {**bundle.config, "name": name}, durable=True)
         os.rename(building / "model", models_home() / name)
         return name
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:

@@ -29,7 +29,9 @@ import numpy as np
 from vae.bundles.bundle import open_bundle
 from vae.config import DataConfig, Recipe
 from vae.data.sets import SETS, ImageSet, open_data
-from vae.jobs.job import Job, device_lock, disk_sentence, note_process, read_json, write_json, write_state
+from vae.failures import memory_ran_out
+from vae.files import write_json
+from vae.jobs.job import Job, device_lock, disk_sentence, note_process, read_json, write_state
 from vae.paths import user_home
 
 INSPECT_MOST = 20_000
@@ -153,7 +155,7 @@ def _time_steps(recipe: Recipe, pictures: ImageSet) -> tuple[Any, float]:
 
     import torch
 
-    from vae.training.loop import Trainer
+    from vae.training.trainer import Trainer
 
     trainer, times = Trainer(recipe, pictures, pictures), []
     began = time.perf_counter()
@@ -176,6 +178,8 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     asked: recipe, and count, the pictures that there are. Answers step_seconds and sharp_seconds (with the
     discriminator, or None), images_per_s, steps and seconds of the whole run, memory and memory_limit in bytes.
     """
+    from vae.training.validation import sheets, validate
+
     recipe, count = Recipe.from_dict(asked["recipe"]), int(asked["count"])
     model, objective, training = recipe.model, recipe.objective, recipe.training
     pictures = open_data(
@@ -188,9 +192,9 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     )
     trainer, step = _time_steps(plain, pictures)
     start = time.perf_counter()
-    trainer.validate()
+    validate(trainer)
     if training.sheets:
-        trainer.sheets()
+        sheets(trainer)
     look = time.perf_counter() - start
     look *= max(1.0, min(training.validation_images, recipe.data.validation * count) / len(pictures))
     sharp = None
@@ -212,7 +216,7 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
         max(1.0, training.validate_seconds / mean) if training.validate_seconds else math.inf
     )
     marks = look / per_mark
-    if not training.validate_every:  # marks by time cost a tenth of the run at most (vae.training.loop)
+    if not training.validate_every:  # marks by time cost a tenth of the run at most (vae.training.run)
         marks = min(marks, mean / 9)
     whole = mean + marks
     limits = [
@@ -238,10 +242,7 @@ def sentence(error: BaseException) -> str:
     """An error as one sentence for a person; the log has the rest."""
     if isinstance(error, OSError) and not isinstance(error, ValueError):
         return disk_sentence(error, Path.cwd())
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or (
-        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
-    ):
+    if memory_ran_out(error):
         return "memory ran out; choose a smaller batch, smaller pictures or a smaller model"
     if isinstance(error, (ValueError, RuntimeError)) and type(error).__module__.startswith("vae."):
         return str(error)
@@ -264,7 +265,7 @@ class Orders(threading.Thread):
             orders = self.job.orders
             with contextlib.suppress(OSError):
                 if orders and read_json(self.job.run / "control.json") != orders:
-                    write_json(self.job.run / "control.json", orders)
+                    write_json(self.job.run / "control.json", orders, durable=True)
 
 
 def export(job: Job) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vae.config import COLLAPSED_NATS
+
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle, Stats
 
 Array = np.ndarray
 
-COLLAPSED_NATS = 0.05  # a dimension that carries less says nothing about the picture
 PACK_RANGE = 8.0  # standard deviations covered by the fixed-point numbers of a packed code
 MAX_COUNT = 4096
 # Named axes in the order in which people look for them; a group that is not listed comes last.
