@@ -53,7 +53,7 @@ def run_decode(args: argparse.Namespace) -> int:
     import numpy as np
     from PIL import Image
 
-    from vae.space import latent
+    from vae.space import latent, packing
 
     if not 1 <= args.count <= 256:
         raise ValueError(f"--count is {args.count}; use 1 to 256")
@@ -66,7 +66,7 @@ def run_decode(args: argparse.Namespace) -> int:
         raise ValueError(f"--out is {args.out!r}; let it end in .png, .jpg or .webp")
     bundle = open_model(args.model)
     if args.code is not None:
-        z = bundle.check_z(latent.unpack(args.code, bundle.stats))[None]
+        z = bundle.check_z(packing.unpack(args.code, bundle.stats))[None]
     else:
         z = latent.sample(bundle, args.seed, args.temperature, args.count)
     images = bundle.decode(z, size=args.size)  # (N, h, w, c)
