@@ -351,9 +351,9 @@ def bench_atlas() -> None:
 
 def bench_training() -> None:
     """Our training loop against a plain PyTorch loop, in a process of its own: torch stays out of this one."""
-    from vae.jobs import job as jobs
+    from vae.jobs import questions
 
-    for device in jobs.machine()["devices"]:
+    for device in questions.machine()["devices"]:
         command = [sys.executable, "-m", "vae.evaluation.bench_training", device["id"]]
         found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.splitlines()[-1])
         row(f"digits VAE, plain PyTorch loop, {device['title']}", spread(found["plain"], "images/s", 0))

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vae.config import Recipe
+from vae.space.axes import COLLAPSED_NATS
 
-# A dimension whose code carries less than this says next to nothing about the picture.
-COLLAPSED_NATS = 0.05
 FEW_PICTURES = 500
 KINDS = ("reconstructions", "samples", "traversal")
 
