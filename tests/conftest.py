@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from vae.evaluation.running import running_app
+
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@contextmanager
-def running_app(home: Path, **environment: str) -> Iterator[str]:
-    """The app in a process of its own, on a free port, with `home` as the user's folder; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "VAE_HOME": str(home), **environment}
-    log = home / "app.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=out, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            if process.poll() is not None:
-                raise RuntimeError(f"the app ended at once:\n{log.read_text()}")
-            try:
-                with urllib.request.urlopen(f"{url}/api/health", timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise RuntimeError(f"the app did not answer within 30 s:\n{log.read_text()}")
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
 from tests.tiny import SIZE, pattern, write_bundle
 from vae.bundles.bundle import Bundle
-from vae.space import atlas, latent
+from vae.space import latent, packing, views
+from vae.space.neighbours import nearest
 from vae.web.core.state import FIRST_SEED, FIRST_TEMPERATURE
 
 MAP, LIVE, CURRENT = '[data-testid="atlas-map"]', CANVAS, '[data-testid="current-canvas"]'
@@ -89,8 +90,8 @@ def test_hovering_decodes_the_place_exactly(
     sweep(page, lambda k: (x + 150 * math.cos(k / 6), y + 120 * math.sin(k / 6)), lambda drawn: drawn > 5)
     page.mouse.move(x + 150, y)
     # The plane goes through the code that every session starts with: the prior's draw of the first seed.
-    start = latent.unpack(latent.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats)
-    view = atlas.view(bundle, atlas.parse("principal:0:1"))
+    start = packing.unpack(packing.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats)
+    view = views.view(bundle, views.parse("principal:0:1"))
     shows(page, bundle.decode(view.lift(at(page), start))[0], 2)
     assert page.locator(LIVE).get_attribute("data-engine") in ("browser", "server")
 
@@ -126,7 +127,7 @@ def test_a_dot_shows_its_code_and_neighbours(
     shows(page, bundle.decode(bundle.codes.mu[index])[0], 2, canvas=CURRENT)
     expect(page.locator(".gallery .tile")).to_have_count(12)
     found = [int(tile.get_attribute("data-index")) for tile in page.locator(".gallery .tile").all()]
-    ids, _ = atlas.nearest(bundle.codes.mu, bundle.codes.mu[index], 13)
+    ids, _ = nearest(bundle.codes.mu, bundle.codes.mu[index], 13)
     assert found == [int(i) for i in ids[0] if i != index][:12]
     page.locator(".gallery .tile").first.click()
     expect(title).to_have_text(f"Code {found[0]:,} of the data")

@@ -17,7 +17,8 @@ from skimage import data as pictures
 
 from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
 from vae.bundles.bundle import Bundle, Registry
-from vae.space import latent
+from vae.space import latent, packing
+from vae.space.axes import bases, move
 from vae.web.core import mount as live
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ def ready(page: Page, url: str) -> None:
 
 def code(page: Page, bundle: Bundle) -> np.ndarray:
     """The code in the address bar."""
-    return latent.unpack(re.search(r"[?&]z=([\w-]+)", page.url)[1], bundle.stats)
+    return packing.unpack(re.search(r"[?&]z=([\w-]+)", page.url)[1], bundle.stats)
 
 
 def addressed(page: Page, bundle: Bundle) -> np.ndarray:
@@ -92,7 +93,7 @@ def test_the_picture_follows_the_hand(page: Page, app_url: str, bundle: Bundle, 
     assert float(page.locator(CANVAS).get_attribute("data-ms")) > 0
     assert np.abs(after.astype(int) - before).mean() > 1
     name, _, row = axis.partition(":")
-    basis = latent.bases(bundle)[name]
+    basis = bases(bundle)[name]
     assert basis.values(code(page, bundle), bundle.stats.mean)[basis.index(row)] == pytest.approx(2.4, abs=0.15)
     assert int(fps.inner_text()) > 0
 
@@ -304,11 +305,11 @@ def test_the_browser_moves_codes_as_the_library_does(page: Page, app_url: str, b
     }"""
     answer = page.evaluate(script)
     z, free, tied = (np.frombuffer(base64.b64decode(answer[key]), "<f4") for key in ("z", "free", "tied"))
-    every, stats = latent.bases(bundle), bundle.stats
+    every, stats = bases(bundle), bundle.stats
     locks = np.stack([every["raw"].W[2], every["principal"].W[1]])
-    assert np.allclose(free, latent.move(z, stats.mean, every["principal"], 0, 1.7), atol=1e-4)
-    assert np.allclose(tied, latent.move(z, stats.mean, every["principal"], 0, 1.7, locks, stats.cov), atol=1e-3)
-    difference = latent.unpack(answer["packed"], stats) - latent.unpack(latent.pack(z, stats), stats)
+    assert np.allclose(free, move(z, stats.mean, every["principal"], 0, 1.7), atol=1e-4)
+    assert np.allclose(tied, move(z, stats.mean, every["principal"], 0, 1.7, locks, stats.cov), atol=1e-3)
+    difference = packing.unpack(answer["packed"], stats) - packing.unpack(packing.pack(z, stats), stats)
     assert np.abs(difference).max() < 1e-3 * stats.std.max()
     assert answer["spanned"] is None
 

@@ -25,6 +25,8 @@ from vae.photos import blend, faces
 from vae.photos.blend import BlendError
 from vae.photos.refine import Refiner
 from vae.space import latent
+from vae.space.axes import bases
+from vae.space.errors import LatentError
 
 
 def photo_file(image: np.ndarray, kind: str = "JPEG", **options: object) -> bytes:
@@ -160,7 +162,7 @@ def test_one_code_and_offsets_stand_for_a_code_at_each_level(bundle, offset_pair
 
 
 def test_edits_move_the_read_out_and_leave_the_mix(bundle, drawn) -> None:
-    basis = latent.bases(bundle)["named"]
+    basis = bases(bundle)["named"]
     name = basis.axes[0].id
     shift = blend.edit_shift(bundle, {name: 1.5})
     before, _ = blend.blend_codes(bundle, drawn[:2], blend.pair_weights(6, 0.5)[None])
@@ -169,7 +171,7 @@ def test_edits_move_the_read_out_and_leave_the_mix(bundle, drawn) -> None:
     assert np.isclose(basis.values(after[0, 0], mean)[0] - basis.values(before[0, 0], mean)[0], 1.5, atol=1e-3)
     with pytest.raises(BlendError, match="-6 to 6"):
         blend.edit_shift(bundle, {name: 60})
-    with pytest.raises(latent.LatentError):
+    with pytest.raises(LatentError):
         blend.edit_shift(bundle, {"Nonsense": 1})
 
 

@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import ROOT
 from vae.bundles.bundle import Bundle, Registry, open_bundle
 from vae.photos import blend
-from vae.space import atlas
+from vae.space.round_trip import round_trip
 from vae.web.blend import live as blend_live
 from vae.web.core import services, state
 from vae.web.explore import live as explore_live
@@ -200,7 +200,7 @@ def test_the_map_s_error_of_reconstruction_is_that_of_one_pass(bundle: Bundle) -
     pictures = bundle.decode(bundle.codes.mu)
     mu, _, delta = bundle.encode_with_offsets(pictures)
     difference = bundle.decode(mu, delta).astype(np.float64) - pictures
-    assert np.allclose(atlas.round_trip(bundle), np.sqrt((difference**2).mean((1, 2, 3))), rtol=1e-3)
+    assert np.allclose(round_trip(bundle), np.sqrt((difference**2).mean((1, 2, 3))), rtol=1e-3)
 
 
 def test_models_are_compared_by_their_reconstructions_in_one_pass(bundle: Bundle, crop: np.ndarray) -> None:

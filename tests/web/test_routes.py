@@ -15,6 +15,7 @@ from PIL import Image
 from tests.conftest import ROOT
 from vae.bundles.bundle import open_bundle
 from vae.space import latent
+from vae.space.axes import bases
 
 FACES = ROOT / "assets" / "models" / "faces-128"
 
@@ -203,7 +204,7 @@ def test_sample_gives_the_same_numbers_for_the_same_seed(app_url, faces):
 
 def test_axes_describe_every_slider(app_url, faces):
     answer = json.loads(call(app_url, "GET", "/api/axes?model=faces-128")[2])
-    assert [basis["name"] for basis in answer["bases"]] == list(latent.bases(faces))
+    assert [basis["name"] for basis in answer["bases"]] == list(bases(faces))
     for basis in answer["bases"]:
         k = len(basis["axes"])
         W, D = (np.frombuffer(base64.b64decode(basis[key]), "<f4").reshape(k, 128) for key in "WD")

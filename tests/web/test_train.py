@@ -15,8 +15,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from vae.config import PRESETS, ConfigError, ModelConfig
-from vae.jobs import job as jobs
-from vae.jobs import library
+from vae.jobs import jobs, library, questions
+from vae.jobs.folders import write_json
+from vae.jobs.job import Job, write_state
 from vae.web.train import launch as train_launch
 from vae.web.train.view import may_train
 
@@ -29,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VAE_HOME", str(tmp_path))
     monkeypatch.setenv("VAE_ALLOW_TRAINING", "1")
     known = {"cores": 2, "memory": 8 * 2**30, "devices": [{"id": "cpu", "title": "CPU, 2 cores", "memory": 8 * 2**30}]}
-    monkeypatch.setattr(jobs, "machine", lambda: known)
+    monkeypatch.setattr(questions, "machine", lambda: known)
     return tmp_path
 
 
@@ -51,7 +52,7 @@ def texts(app: AppTest) -> str:
 
 def old_job(
     title: str = "Digits of mine", state: str = "finished", note: str = "", kl: tuple[float, ...] = (2.0, 1.0)
-) -> jobs.Job:
+) -> Job:
     """A job as it lies on disk after training."""
     recipe = PRESETS["digits-2d"]
     job = jobs.create(recipe, title)
@@ -89,11 +90,11 @@ def old_job(
     for step in (50, 100):
         for kind in ("reconstructions", "samples", "traversal"):
             Image.fromarray(np.full((28, 56), step, np.uint8)).save(job.run / "sheets" / f"{step:08d}-{kind}.png")
-    jobs.write_json(
+    write_json(
         job.run / "status.json",
         {"state": "finished", "step": 100, "images": 12800, "seconds": 14.0, "progress": 1.0, "time": 1.0},
     )
-    jobs.write_state(job.folder, state, note)
+    write_state(job.folder, state, note)
     return job
 
 
@@ -234,11 +235,11 @@ def test_a_job_that_was_killed_offers_to_resume(home):
 
 def test_orders_reach_a_running_job(home, monkeypatch):
     job = old_job("At work", "running")
-    jobs.write_json(
+    write_json(
         job.run / "status.json",
         {"state": "running", "step": 100, "progress": 0.4, "time": time.time() + 5, "seconds_left": 600},
     )
-    monkeypatch.setattr(jobs.Job, "locked", True)
+    monkeypatch.setattr(Job, "locked", True)
     app = page("jobs", job=job.id)
     app.button(key="train_pause").click().run()
     assert job.orders == {"command": "pause"}

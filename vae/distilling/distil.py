@@ -25,6 +25,7 @@ from vae.config import Config, ModelConfig
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
 from vae.space import latent
+from vae.space.axes import bases
 from vae.training.losses import reconstruction_loss
 from vae.training.processes import choose_device, uses_bf16
 
@@ -78,7 +79,7 @@ class CodeSource:
 
     def __init__(self, bundle: Bundle):
         self.bundle, self.stats = bundle, bundle.stats
-        self.axes = np.concatenate([basis.D for basis in latent.bases(bundle).values()])  # (K, d), a sigma each
+        self.axes = np.concatenate([basis.D for basis in bases(bundle).values()])  # (K, d), a sigma each
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Codes for each level, (n, L, d) float32: a third of them mixes of two."""

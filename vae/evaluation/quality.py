@@ -43,7 +43,7 @@ def posterior(mu: Array, logvar: Array) -> dict[str, float]:
         "smallest_std": float(np.sqrt(values[0])),
         "offset": float(np.linalg.norm(mean)),
         "gap": float(gap),
-        "kl": float((0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)).sum(1).mean()),
+        "kl": float(latent.kl(mu, logvar).mean()),
     }
 
 

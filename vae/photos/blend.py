@@ -19,6 +19,7 @@ from vae import media
 from vae.likeness import psnr
 from vae.photos import faces
 from vae.space import latent
+from vae.space.axes import bases
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -163,7 +164,7 @@ def edit_shift(bundle: Bundle, edits: Mapping[str, float]) -> Array:
     edits = {name: float(value) for name, value in edits.items() if value}
     if not edits:
         return shift
-    basis = latent.bases(bundle).get("named")
+    basis = bases(bundle).get("named")
     if basis is None:
         raise BlendError(f"{bundle.name} has no named directions; leave the edits out.")
     for name, value in edits.items():

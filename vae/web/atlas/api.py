@@ -22,7 +22,10 @@ from starlette.routing import Route
 from vae import media
 from vae.bundles.bundle import Bundle, BundleError
 from vae.photos.faces import FaceError, ImageError, read_image
-from vae.space import atlas, latent, taught
+from vae.space import colouring, computing, lessons, paths, selections, taught, views
+from vae.space.axes import bases
+from vae.space.labels import one_of, plain
+from vae.space.neighbours import nearest
 from vae.web.core.http import (
     BINARY,
     MAX_IMAGE_BYTES,
@@ -88,9 +91,9 @@ def to_places(body: bytes, most: int) -> np.ndarray:
     return np.clip(places, -1e6, 1e6)
 
 
-def the_view(request: Request, bundle: Bundle) -> atlas.Linear | atlas.Placed:
+def the_view(request: Request, bundle: Bundle) -> views.Linear | views.Placed:
     """The view that the query names, where it is there already."""
-    found = atlas.view(bundle, atlas.parse(request.query_params.get("view", "")))
+    found = views.view(bundle, views.parse(request.query_params.get("view", "")))
     if found is None:
         raise Refusal("this view has not been computed yet; start it first", 409)
     return found
@@ -103,15 +106,15 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     """Views, axes and colours that the map offers, and the taught directions."""
     axes = {
         name: {
-            "title": atlas.TITLES[name],
+            "title": views.TITLES[name],
             "axes": [{"id": a.id, "label": a.label, "detail": a.detail, "collapsed": a.collapsed} for a in basis.axes],
         }
-        for name, basis in latent.bases(bundle).items()
+        for name, basis in bases(bundle).items()
         if len(basis) >= 2
     }
     settings = {
-        kind: {"title": atlas.TITLES[kind], "settings": values, "default": atlas.DEFAULTS[kind]}
-        for kind, values in atlas.SETTINGS.items()
+        kind: {"title": views.TITLES[kind], "settings": values, "default": views.DEFAULTS[kind]}
+        for kind, values in views.SETTINGS.items()
     }
     names = bundle.codes.label_names
     counts = (bundle.codes.labels != 0).sum(0)
@@ -120,9 +123,9 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "plane": bundle.latent_size == 2,
         "linear": axes,
         "computed": settings,
-        "colours": atlas.colour_options(bundle),
-        "classes": atlas.one_of(bundle),
-        "labels": [{"index": k, "name": atlas.plain(name), "count": int(counts[k])} for k, name in enumerate(names)],
+        "colours": colouring.colour_options(bundle),
+        "classes": one_of(bundle),
+        "labels": [{"index": k, "name": plain(name), "count": int(counts[k])} for k, name in enumerate(names)],
         "taught": [{"id": t.id, "label": t.label, "auc": t.auc, "detail": t.detail} for t in taught.load(bundle)],
     }
 
@@ -135,8 +138,8 @@ async def options(request: Request) -> Response:
 
 def points_of(bundle: Bundle, text: str) -> Response:
     """Places of all codes, 4 bytes each, and the formulas of a linear view; state "missing" where none is there yet."""
-    spec = atlas.parse(text)
-    found = atlas.view(bundle, spec)
+    spec = views.parse(text)
+    found = views.view(bundle, spec)
     if found is None:
         return packed({"state": "missing", "view": text})
     head: dict[str, Any] = {
@@ -146,7 +149,7 @@ def points_of(bundle: Bundle, text: str) -> Response:
         "labels": found.labels,
         "unit": found.unit,
     }
-    if isinstance(found, atlas.Linear):
+    if isinstance(found, views.Linear):
         head |= {"linear": True, "W": b64(found.W), "D": b64(found.D.T), "origin": b64(found.origin)}
         xy = found.project(bundle.codes.mu)
     else:
@@ -162,7 +165,7 @@ async def points(request: Request) -> Response:
 
 
 def colours_of(bundle: Bundle, by: str) -> Response:
-    found = atlas.colours(bundle, by)
+    found = colouring.colours(bundle, by)
     if found is None:
         return packed({"state": "missing", "by": by})
     values = found.pop("values")
@@ -191,9 +194,9 @@ async def compute(request: Request) -> Response:
     """POST /api/atlas/compute?name=umap-15 starts, GET tells how it stands, DELETE cancels."""
     bundle, name = the_bundle(request), request.query_params.get("name", "")
     if request.method == "POST":
-        job = await in_thread(atlas.compute, bundle, name)
+        job = await in_thread(computing.compute, bundle, name)
     else:
-        job = atlas.computation(bundle, name)
+        job = computing.computation(bundle, name)
         if job is None:
             raise Refusal(f"no computation {name[:40]!r} runs; start it first", 404)
         if request.method == "DELETE":
@@ -279,7 +282,7 @@ async def near(request: Request) -> Response:
     bundle = the_bundle(request)
     places = to_places(await read_body(request, 8 * TILES, "list of places"), TILES)
     found = the_view(request, bundle)
-    if isinstance(found, atlas.Linear):
+    if isinstance(found, views.Linear):
         places_z = found.lift(places, bundle.stats.mean)
     else:
         places_z = found.lift(places)
@@ -289,14 +292,14 @@ async def near(request: Request) -> Response:
 # -- codes ---------------------------------------------------------------------------------------------------------
 
 
-def describe_code(bundle: Bundle, found: atlas.Linear | atlas.Placed, index: int) -> dict[str, Any]:
+def describe_code(bundle: Bundle, found: views.Linear | views.Placed, index: int) -> dict[str, Any]:
     """One code of the data: numbers, labels, sigma ellipse, nearest neighbours."""
     codes = bundle.codes
     mu, logvar = codes.mu[index], codes.logvar[index]
-    ids, distance = atlas.nearest(codes.mu, mu, 13)
+    ids, distance = nearest(codes.mu, mu, 13)
     others = [(int(i), float(far)) for i, far in zip(ids[0], distance[0]) if i != index][:12]
-    covariance, exact = atlas.ellipse(found, mu, logvar)
-    labels = [atlas.plain(name) for name, value in zip(codes.label_names, codes.labels[index]) if value]
+    covariance, exact = views.ellipse(found, mu, logvar)
+    labels = [plain(name) for name, value in zip(codes.label_names, codes.labels[index]) if value]
     sigma = np.exp(0.5 * logvar.astype(np.float64))
     kl = 0.5 * float((mu.astype(np.float64) ** 2 + sigma**2 - 1 - logvar).sum())
     return {
@@ -324,7 +327,7 @@ async def neighbours(request: Request) -> Response:
     """POST /api/atlas/neighbours: one code -> indices and distances of the nearest codes of the data."""
     bundle = the_bundle(request)
     z = to_codes(bundle, await read_body(request, 4 * bundle.latent_size, "code"), 1)
-    ids, distance = await in_thread(atlas.nearest, bundle.codes.mu, z, 12)
+    ids, distance = await in_thread(nearest, bundle.codes.mu, z, 12)
     found = [{"index": int(i), "distance": float(far)} for i, far in zip(ids[0], distance[0])]
     return JSONResponse({"neighbours": found}, headers=NO_STORE)
 
@@ -344,7 +347,7 @@ async def select(request: Request) -> Response:
     mask = to_mask(bundle, values.get("mask"))
 
     def work() -> dict[str, Any]:
-        found = atlas.summarise(bundle, mask, SHEET)
+        found = selections.summarise(bundle, mask, SHEET)
         mean = bundle.check_z(found.mean)
         return {
             "count": found.count,
@@ -378,13 +381,13 @@ def side(bundle: Bundle, values: Any, other: np.ndarray | None = None) -> np.nda
     raise Refusal("this side of the lesson is neither a selection nor a label; choose one of them")
 
 
-def lesson_of(bundle: Bundle, values: dict[str, Any]) -> tuple[atlas.Lesson, Response]:
+def lesson_of(bundle: Bundle, values: dict[str, Any]) -> tuple[lessons.Lesson, Response]:
     """Fit, and say what came out of it."""
     remove = values.get("remove", [])
     if not isinstance(remove, list) or len(remove) > 64 or not all(isinstance(r, str) for r in remove):
         raise Refusal("the leaks to take out are not a list of names; choose them from the list")
     one = side(bundle, values.get("with"))
-    found = atlas.teach(bundle, one, side(bundle, values.get("without"), one), remove)
+    found = lessons.teach(bundle, one, side(bundle, values.get("without"), one), remove)
     direction = found.direction(bundle)
     answer = {
         "auc": found.auc,
@@ -426,7 +429,7 @@ async def path(request: Request) -> Response:
     bundle, query = the_bundle(request), request.query_params
     frames = integer(query, "frames", 60, 2, 480)
     stops = to_codes(bundle, await read_body(request, 4 * bundle.latent_size * 24, "list of stops"), 24)
-    z, far = await in_thread(atlas.path, bundle, stops, query.get("kind", "straight"), frames)
+    z, far = await in_thread(paths.path, bundle, stops, query.get("kind", "straight"), frames)
     return packed(
         {"frames": frames, "d": bundle.latent_size, "usual": float(np.sqrt(bundle.latent_size))},
         z.astype("<f4"),

@@ -24,14 +24,15 @@ from vae.media import MediaError
 from vae.photos import blend, faces
 from vae.photos.blend import BlendError, Source
 from vae.photos.refine import RefineError
-from vae.space import latent
+from vae.space import latent, packing
+from vae.space.errors import LatentError
 from vae.web.core import services, state
 from vae.web.core.http import b64
 from vae.web.core.mount import component, describe, usual_sigma
 
 KEY = "blend-desk"
 SHOWN_SIDE = 640  # px of a photo on its card
-SENTENCES = (BlendError, BundleError, faces.FaceError, faces.ImageError, latent.LatentError, MediaError, RefineError)
+SENTENCES = (BlendError, BundleError, faces.FaceError, faces.ImageError, LatentError, MediaError, RefineError)
 
 SKELETON = """
 <div class="frame"><div class="live blend skeleton" aria-hidden="true">
@@ -395,10 +396,10 @@ def adopt(bundle: Bundle, here: Desk) -> None:
 def link(bundle: Bundle, here: Desk) -> dict[str, str]:
     """Query of the address that blends the same codes again; style offsets do not fit into it."""
     query = {"model": bundle.name, "hash": bundle.digest, "path": here.path}
-    query |= {f"z{i}": latent.pack(source.z, bundle.stats) for i, source in enumerate(here.sources)}
+    query |= {f"z{i}": packing.pack(source.z, bundle.stats) for i, source in enumerate(here.sources)}
     query["weights"] = "_".join(",".join(f"{w:.4g}" for w in row) for row in here.weights)
     if here.shift is not None:
-        query["shift"] = latent.pack(bundle.stats.mean + here.shift, bundle.stats)
+        query["shift"] = packing.pack(bundle.stats.mean + here.shift, bundle.stats)
     return query
 
 
@@ -413,13 +414,13 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
     try:
         texts = [query[f"z{i}"] for i in range(blend.MAX_SOURCES) if f"z{i}" in query]
         for i, text in enumerate(texts):
-            z = latent.unpack(text[:8192], bundle.stats)
+            z = packing.unpack(text[:8192], bundle.stats)
             here.put(i, blend.code_source(bundle, z, f"Person {'ABCD'[i]} of the link"))
         rows = [[float(w) for w in row.split(",")] for row in query.get("weights", "")[:2000].split("_") if row]
         here.weights = blend.check_weights(rows, bundle.levels, len(texts)) if rows else None
         here.path = "lerp" if query.get("path") == "lerp" else "slerp"
         if "shift" in query:
-            here.shift = latent.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
+            here.shift = packing.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
         here.notice = meant.note or None
     except SENTENCES as error:
         here.notice = str(error)

@@ -22,8 +22,7 @@ from vae.media import MediaError
 from vae.photos.blend import BlendError
 from vae.photos.faces import FaceError, ImageError
 from vae.photos.refine import RefineError
-from vae.space.atlas import AtlasError
-from vae.space.latent import LatentError
+from vae.space.errors import AtlasError, LatentError
 from vae.space.taught import TaughtError
 from vae.web.core import services
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 from vae.bundles.bundle import BundleError
 from vae.config import PRESETS, STYLE_SIZES, ConfigError, ModelConfig, Recipe
-from vae.jobs import job as jobs
+from vae.jobs import drafts, jobs, questions
 from vae.jobs.job import JobError
 from vae.jobs.watch import duration, size
 from vae.web.core import services
@@ -77,7 +77,7 @@ def starting_points() -> dict[str, tuple[str, ModelConfig | None, str]]:
 # ---------------------------------------------------------------- pictures
 
 
-def pictures() -> tuple[list[str], jobs.Draft | None]:
+def pictures() -> tuple[list[str], drafts.Draft | None]:
     """Ask for the data -> sources of DataConfig, and the draft that holds pictures handed in."""
     source = st.segmented_control(
         "Source",
@@ -111,7 +111,7 @@ def pictures() -> tuple[list[str], jobs.Draft | None]:
     return [], None
 
 
-def handed_in() -> tuple[list[str], jobs.Draft | None]:
+def handed_in() -> tuple[list[str], drafts.Draft | None]:
     """Take a zip or several pictures, and keep them on disk for the job to come."""
     files = st.file_uploader(
         "A zip, or several pictures",
@@ -127,7 +127,7 @@ def handed_in() -> tuple[list[str], jobs.Draft | None]:
         "the job\u2019s own "
         "folder on this machine and removed with the job; what you do not train on is removed after a day."
     )
-    held: tuple[tuple[str, ...], jobs.Draft] | None = st.session_state.get("train_draft")
+    held: tuple[tuple[str, ...], drafts.Draft] | None = st.session_state.get("train_draft")
     ids = tuple(file.file_id for file in files)
     if held and held[0] != ids:
         held[1].remove()
@@ -137,7 +137,7 @@ def handed_in() -> tuple[list[str], jobs.Draft | None]:
         return [], None
     if held is None or not held[1].folder.is_dir():
         try:
-            held = (ids, jobs.new_draft([(file.name, file) for file in files]))
+            held = (ids, drafts.new_draft([(file.name, file) for file in files]))
         except JobError as error:
             st.error(str(error))
             return [], None
@@ -148,7 +148,7 @@ def handed_in() -> tuple[list[str], jobs.Draft | None]:
 @st.cache_data(show_spinner=False, max_entries=32, ttl=3600)
 def inspect(data: dict[str, Any], image_size: int, channels: int, _stamp: str) -> dict[str, Any]:
     """What is in the data, looked at by a process of its own. Raises JobError, which is not kept."""
-    return jobs.ask("inspect", {"data": data, "image_size": image_size, "channels": channels}, 300)
+    return questions.ask("inspect", {"data": data, "image_size": image_size, "channels": channels}, 300)
 
 
 def review(recipe: Recipe) -> dict[str, Any] | None:
@@ -418,7 +418,7 @@ def advanced(
 def devices() -> list[dict[str, Any]]:
     """What this machine can train on; the CPU alone where that cannot be found out."""
     try:
-        return jobs.machine()["devices"]
+        return questions.machine()["devices"]
     except JobError:
         return [{"id": "cpu", "title": "CPU"}]
 
@@ -460,7 +460,7 @@ def estimate(recipe: Recipe, count: int, device: str) -> None:
     ):
         with st.spinner("Taking a few training steps\u2026"):
             try:
-                st.session_state["train_cost"] = (stamp, jobs.ask("trial", values, 300))
+                st.session_state["train_cost"] = (stamp, questions.ask("trial", values, 300))
             except JobError as error:
                 say(str(error), "error")
                 st.rerun()
@@ -501,7 +501,7 @@ def default_title(preset: str, sources: list[str]) -> str:
     return f"{what} {'2D' if preset == 'digits-2d' else ''}".strip()
 
 
-def launch(recipe: Recipe, title: str, device: str, draft: jobs.Draft | None, start: bool) -> None:
+def launch(recipe: Recipe, title: str, device: str, draft: drafts.Draft | None, start: bool) -> None:
     """Create the job and start it; the page turns to it."""
     job = attempt(jobs.create, recipe, title, device, draft)
     if job is None:

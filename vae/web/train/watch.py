@@ -11,7 +11,8 @@ import streamlit as st
 from streamlit import runtime
 
 from vae.jobs import library, watch
-from vae.jobs.job import LIVE, Job, JobError, get_job, list_jobs, torchrun_command
+from vae.jobs.job import LIVE, Job, JobError, torchrun_command
+from vae.jobs.jobs import get_job, list_jobs
 from vae.paths import PAGES
 from vae.web.core.mount import component
 from vae.web.train.view import BADGES, attempt, badge, colours, draw, figure, go, open_in, say
