@@ -215,7 +215,7 @@ def run_export(args: argparse.Namespace) -> int:
     """Make a bundle, say what it holds."""
     from vae.bundles.bundle import MAX_CODES, open_bundle
     from vae.bundles.export import About, export_checkpoint, export_model
-    from vae.photos.curvature import add as curvature
+    from vae.photos.measure_curvature import add as curvature
 
     if not 10 <= args.codes <= MAX_CODES:
         raise ValueError(f"--codes is {args.codes}; use 10 to {MAX_CODES:,}")
@@ -359,7 +359,7 @@ def run_train(args: argparse.Namespace) -> int:
     elif args.export:
         from vae.bundles.export import export_checkpoint
         from vae.paths import user_home
-        from vae.photos.curvature import add as curvature
+        from vae.photos.measure_curvature import add as curvature
 
         target = Path(args.export).expanduser() if os.sep in args.export else user_home() / "models" / args.export
         print(f"bundle: {export_checkpoint(result.run_dir, target, additions=(curvature,))}")
@@ -394,13 +394,13 @@ def run_distil(args: argparse.Namespace) -> int:
 
 
 def add_curvature(parser: argparse.ArgumentParser) -> None:
-    from vae.photos.curvature import add_arguments
+    from vae.photos.measure_curvature import add_arguments
 
     add_arguments(parser)
 
 
 def run_curvature(args: argparse.Namespace) -> int:
-    from vae.photos.curvature import run
+    from vae.photos.measure_curvature import run
 
     return run(args, open_model(args.model), say)
 

@@ -339,7 +339,7 @@ def export_model(
     train: pictures whose codes give statistics, prior and directions; test: pictures that give the scores. codes: how
     many of the codes the bundle keeps. prior_codes: how many give statistics and prior, where those are more.
     standard: shift and stretch the codes to mean 0 and variance 1, the pictures stay the same (vae.networks.standardise).
-    additions: what later wings put into the folder before it is sealed, such as vae.photos.curvature.add.
+    additions: what later wings put into the folder before it is sealed, such as vae.photos.measure_curvature.add.
     Raises ExportError, BundleError.
     """  # fmt: skip
     from threadpoolctl import threadpool_limits

@@ -1,16 +1,14 @@
 """Refine faces: the app's side of the worker process that fits style offsets to photos. No torch here.
 
-A Refiner keeps one worker (`python -m vae.photos.refine_worker`) and talks to it over its standard input and output, in frames
-of two little-endian uint32 lengths, a JSON header and raw bytes. Pictures never touch the disk.
+A Refiner keeps one worker (`python -m vae.photos.refine_worker`) and talks to it over its standard input and output, in
+frames (vae.photos.frames). Pictures never touch the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
-import struct
 import subprocess
 import sys
 import threading
@@ -18,11 +16,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vae.paths import ROOT
+from vae.photos.frames import read_frame, write_frame
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -33,8 +32,6 @@ MAX_IMAGES = 8
 MAX_WAITING = 16
 KEPT_JOBS = 64
 IDLE_SECONDS = 300.0
-FRAME = struct.Struct("<II")  # bytes of the header, bytes of the payload
-MAX_FRAME = 64 * 2**20
 FINISHED = ("done", "cancelled", "failed")
 
 
@@ -54,27 +51,6 @@ def _checked(bundle: Bundle, delta: np.ndarray, count: int) -> np.ndarray:
         found = f"{delta.dtype} {delta.shape}"
         raise RefineError(f"The offsets must be finite numbers {shape}, not {found}; encode the crops first.")
     return np.ascontiguousarray(delta, "<f4")
-
-
-def write_frame(stream: IO[bytes], header: Mapping[str, Any], payload: bytes = b"") -> None:
-    """Write one frame and flush."""
-    text = json.dumps(header).encode()
-    stream.write(FRAME.pack(len(text), len(payload)) + text + payload)
-    stream.flush()
-
-
-def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
-    """Read one frame -> header, payload; None at the end of the stream. Raises ValueError on anything else."""
-    lengths = stream.read(FRAME.size)
-    if len(lengths) < FRAME.size:
-        return None
-    head, body = FRAME.unpack(lengths)
-    if head + body > MAX_FRAME:
-        raise ValueError(f"a frame of {head + body} bytes is not one of ours")
-    text, payload = stream.read(head), stream.read(body)
-    if len(text) < head or len(payload) < body:
-        return None
-    return json.loads(text), payload
 
 
 @dataclass(frozen=True, eq=False)
