@@ -16,7 +16,8 @@ from typing import Any
 
 def open_model(text: str) -> Any:
     """A bundle by its name, or by the path of its folder."""
-    from vae.bundles.bundle import default_registry, open_bundle
+    from vae.bundles.bundle import open_bundle
+    from vae.bundles.registry import default_registry
 
     registry = default_registry()
     if text in registry.names() or not Path(text).is_dir():
@@ -213,7 +214,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Make a bundle, say what it holds."""
-    from vae.bundles.bundle import MAX_CODES, open_bundle
+    from vae.bundles.bundle import open_bundle
+    from vae.bundles.contents import MAX_CODES
     from vae.bundles.export import About, export_checkpoint, export_model
     from vae.photos.measure_curvature import add as curvature
 

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 from skimage import data as pictures
 
-from vae.bundles.bundle import default_registry
+from vae.bundles.registry import default_registry
 from vae.likeness import psnr
 from vae.photos import blend
 

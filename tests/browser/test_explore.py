@@ -16,7 +16,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage import data as pictures
 
-from vae.bundles.bundle import Bundle, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import Registry
 from vae.space import latent
 from vae.web.core import mount as live
 

@@ -11,7 +11,8 @@ import torch
 
 from tests.conftest import make_tiny_bundle
 from vae.__main__ import main
-from vae.bundles.bundle import BundleError, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import BundleError
 from vae.config import ConfigError, ModelConfig
 from vae.distilling import distil
 from vae.likeness import psnr

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from vae.__main__ import main
-from vae.bundles.bundle import BundleError, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import BundleError
 from vae.bundles.export import seal
 from vae.config import ModelConfig
 from vae.networks.autoencoder import Autoencoder

@@ -20,7 +20,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
 from tests.tiny import pattern, write_bundle
-from vae.bundles.bundle import Bundle, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import Registry
 from vae.space import atlas, latent, taught
 
 NAMES = ("Tall", "Wide", "Tall_and_wide")

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vae.bundles.bundle import Directions, Stats, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contents import Directions, Stats
 from vae.space import latent
 from vae.space.latent import LatentError
 

@@ -14,7 +14,8 @@ from PIL import Image
 from skimage import data as pictures
 from streamlit.testing.v1 import AppTest
 
-from vae.bundles.bundle import Bundle, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import Registry
 from vae.space import latent
 from vae.web.core import files, mount, services, state
 from vae.web.explore import export

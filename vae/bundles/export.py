@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae.bundles import graph
-from vae.bundles.bundle import FORMAT, MAX_FORMERLY, NAME, make_session, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import FORMAT, MAX_FORMERLY, NAME
 from vae.bundles.figures import evaluate
+from vae.bundles.sessions import make_session
 from vae.config import ModelConfig
 from vae.networks.standardise import moments, standardise
 

@@ -39,7 +39,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from vae.bundles.bundle import NAME
+from vae.bundles.contract import NAME
 from vae.config import ConfigError, Recipe
 from vae.paths import ASSETS, ROOT, user_home
 

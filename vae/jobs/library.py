@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from vae.bundles.bundle import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError
 from vae.jobs.job import (
     TRASH_DAYS,
     Job,

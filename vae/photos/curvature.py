@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.bundles.bundle import CURVATURE_FILE
+from vae.bundles.contract import CURVATURE_FILE
 
 # Added to each curvature, in units of the loss: coordinates of what hardly acts stay short, and where no offset acts
 # much, as in a model that has only begun to learn, all do.

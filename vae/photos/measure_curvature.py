@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.bundles.bundle import CURVATURE_FILE
+from vae.bundles.contract import CURVATURE_FILE
 from vae.photos.curvature import save
 from vae.photos.fitting import Fitter
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vae.bundles.bundle import BundleError
+from vae.bundles.contract import BundleError
 from vae.paths import ROOT, user_home
 from vae.space import latent, taught
 

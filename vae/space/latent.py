@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from vae.bundles.bundle import Bundle, Stats
+    from vae.bundles.bundle import Bundle
+    from vae.bundles.contents import Stats
 
 Array = np.ndarray
 
