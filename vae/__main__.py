@@ -215,8 +215,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def run_export(args: argparse.Namespace) -> int:
     """Make a bundle, say what it holds."""
     from vae.bundles.bundle import open_bundle
+    from vae.bundles.card import About
     from vae.bundles.contents import MAX_CODES
-    from vae.bundles.export import About, export_checkpoint, export_model
+    from vae.bundles.export import export_checkpoint, export_model
     from vae.photos.measure_curvature import add as curvature
 
     if not 10 <= args.codes <= MAX_CODES:
@@ -325,7 +326,7 @@ def add_rename(parser: argparse.ArgumentParser) -> None:
 def run_rename(args: argparse.Namespace) -> int:
     """Give a bundle another name; links to it go on working."""
     from vae.bundles.bundle import open_bundle
-    from vae.bundles.export import rename
+    from vae.bundles.folder import rename
 
     out = rename(open_model(args.model).path, args.to, args.title, args.formerly)
     bundle = open_bundle(out)

@@ -12,7 +12,7 @@ import torch
 from vae.__main__ import main
 from vae.bundles.bundle import open_bundle
 from vae.bundles.contract import BundleError
-from vae.bundles.export import seal
+from vae.bundles.folder import seal
 from vae.config import ModelConfig
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.weights import load_weights
