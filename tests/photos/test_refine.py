@@ -24,6 +24,7 @@ from vae.likeness import psnr as byte_psnr
 from vae.networks.autoencoder import Autoencoder, StyleDecoder
 from vae.photos import fitting, refine
 from vae.photos.frames import read_frame, write_frame
+from vae.photos.refine_job import Job
 from vae.training.objective import psnr
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,7 +227,7 @@ def test_wait_step_gives_the_latest_or_none_in_time(refiner, bundle, target):
     assert job.wait_step(-1, 0).step == 6 and job.wait_step(5, 0).step == 6
     before = time.monotonic()
     assert job.wait_step(6, 10) is None and time.monotonic() - before < 1
-    idle = refine.Job(refiner, 1, 5)
+    idle = Job(1, 5, lambda job: None)
     assert idle.wait_step(-1, 0.05) is None and idle.wait(0.05) is False
 
 
@@ -350,7 +351,9 @@ def test_frames_survive_the_pipe_and_nonsense_is_refused():
 
 def test_the_client_does_not_import_torch():
     heavy = "('torch', 'dlib', 'av', 'PIL')"
-    code = f"import sys, vae.photos.refine, vae.photos.faces, vae.media; sys.exit(any(m in sys.modules for m in {heavy}))"
+    code = (
+        f"import sys, vae.photos.refine, vae.photos.faces, vae.media; sys.exit(any(m in sys.modules for m in {heavy}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
