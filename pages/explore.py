@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae.bundles.bundle import BundleError
+from vae.bundles.contract import BundleError
 from vae.space.errors import LatentError
 from vae.web.core import photo, services, state
 from vae.web.core.top import top

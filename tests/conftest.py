@@ -29,11 +29,12 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
     """A bundle of an untrained tiny model, with the codes of some digits; `settings` go to its ModelConfig."""
     import torch
 
-    from vae.bundles.export import About, export_model
+    from vae.bundles.card import About
+    from vae.bundles.export import export_model
     from vae.config import DataConfig, ModelConfig
     from vae.data.sets import open_data
     from vae.networks.autoencoder import Autoencoder
-    from vae.photos.curvature import add as curvature
+    from vae.photos.measure_curvature import add as curvature
 
     style = architecture == "style"
     shape = dict(image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16) if style else dict(

@@ -28,7 +28,7 @@ def train() -> Command:
 
 def export() -> Command:
     from vae.bundles.command import add_export, run_export
-    from vae.photos.curvature import add as curvature
+    from vae.photos.measure_curvature import add as curvature
 
     return add_export, lambda args: run_export(args, say, (curvature,))
 
@@ -48,7 +48,7 @@ def distil() -> Command:
 
 def curvature() -> Command:
     from vae.bundles.command import open_model
-    from vae.photos.curvature import add_arguments, run
+    from vae.photos.measure_curvature import add_arguments, run
 
     return add_arguments, lambda args: run(args, open_model(args.model), say)
 

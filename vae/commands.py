@@ -28,7 +28,7 @@ def run_train(args: argparse.Namespace) -> int:
     elif args.export:
         from vae.bundles.export import export_checkpoint
         from vae.paths import user_home
-        from vae.photos.curvature import add as curvature
+        from vae.photos.measure_curvature import add as curvature
 
         target = Path(args.export).expanduser() if os.sep in args.export else user_home() / "models" / args.export
         print(f"bundle: {export_checkpoint(result.run_dir, target, additions=(curvature,))}")

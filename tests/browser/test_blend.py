@@ -12,7 +12,7 @@ from playwright.sync_api import FilePayload, Page, expect
 from skimage import data as pictures
 
 from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
-from vae.bundles.bundle import default_registry
+from vae.bundles.registry import default_registry
 from vae.likeness import psnr
 from vae.photos import blend
 

@@ -16,7 +16,8 @@ from playwright.sync_api import Page, expect
 from skimage import data as pictures
 
 from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
-from vae.bundles.bundle import Bundle, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import Registry
 from vae.space import latent, packing
 from vae.space.axes import bases, move
 from vae.web.core import mount as live

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.bundles.test_export import STYLE, model_of
+from tests.bundles.test_graph import STYLE, model_of
 from vae.bundles.bundle import Bundle, open_bundle
-from vae.bundles.export import About, export_model, to_arrays
+from vae.bundles.card import About
+from vae.bundles.encoding import to_arrays
+from vae.bundles.export import export_model
 from vae.config import DataConfig, ModelConfig
 from vae.data.sets import ImageSet, open_data
 from vae.networks.autoencoder import Autoencoder, Posterior

@@ -20,7 +20,8 @@ from PIL import Image
 from skimage import data as pictures
 
 from vae.__main__ import main
-from vae.bundles.bundle import Bundle, default_registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import default_registry
 from vae.photos import blend, faces
 from vae.photos.blend import BlendError
 from vae.photos.refine import Refiner

@@ -22,7 +22,9 @@ from vae.bundles.graph import style_decoder, style_encoder
 from vae.config import ModelConfig
 from vae.likeness import psnr as byte_psnr
 from vae.networks.autoencoder import Autoencoder, StyleDecoder
-from vae.photos import refine, refine_worker
+from vae.photos import fitting, refine
+from vae.photos.frames import read_frame, write_frame
+from vae.photos.refine_job import Job
 from vae.training.losses import psnr
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,18 +111,18 @@ def test_refining_begins_at_the_offsets_that_the_encoder_read(refiner, bundle, t
     decoder = StyleDecoder(CONFIG)
     decoder.load_state_dict(decoder_state(bundle))
     x = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1
-    likeness, apart = refine_worker.Likeness(32, ((11, 16), (20, 16))), []
+    likeness, apart = fitting.Likeness(32, ((11, 16), (20, 16))), []
     for step in (job.steps[0], job.latest):
         with torch.no_grad():
             y = decoder(torch.from_numpy(target[1]), torch.from_numpy(step.delta.copy()))
         assert np.allclose(step.psnr, psnr(x, y).numpy(), atol=0.01)
-        apart.append(likeness(refine_worker.pyramid(y), refine_worker.pyramid(x)))
+        apart.append(likeness(fitting.pyramid(y), fitting.pyramid(x)))
     assert (apart[1] < apart[0]).all()
 
 
 def test_the_penalty_holds_what_is_added_not_what_was_read(bundle, target, read, monkeypatch):
-    monkeypatch.setattr(refine_worker, "PENALTY", 1e4)
-    fitter = refine_worker.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+    monkeypatch.setattr(fitting, "PENALTY", 1e4)
+    fitter = fitting.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
     x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
     start = torch.from_numpy(read)
     *_, (_, _, late), _ = (report for report in fitter.run(x, z, 40, start) if report[1] is not None)
@@ -156,7 +158,7 @@ def test_the_frozen_decoder_draws_the_same_picture(noise):
     for key in weights:
         if key.endswith(("strength", "bias")):
             weights[key] += 0.5 * torch.randn_like(weights[key])
-    fitter = refine_worker.Fitter(config, weights, dtype=torch.float32)
+    fitter = fitting.Fitter(config, weights, dtype=torch.float32)
     z = torch.randn(3, 8)
     delta = 0.3 * torch.randn(3, CONFIG.levels, 16)
     with torch.no_grad():
@@ -168,10 +170,10 @@ def test_a_linear_path_is_refined_around():
     torch.manual_seed(0)
     config = CONFIG.replace(linear=True)
     weights = Autoencoder(config).state_dict()
-    fitter = refine_worker.Fitter(config, weights, dtype=torch.float32)
+    fitter = fitting.Fitter(config, weights, dtype=torch.float32)
     z, x = torch.randn(1, 8), torch.rand(1, 3, 32, 32) * 2 - 1
     assert fitter.decoder.linear_image(z).abs().mean() > 0.1
-    reports = [report for report in fitter.run(x, z, 3 * refine_worker.REPORT_EVERY) if report[1] is not None]
+    reports = [report for report in fitter.run(x, z, 3 * fitting.REPORT_EVERY) if report[1] is not None]
     assert len(reports) == 4
     for _, decibels, delta in reports:
         with torch.no_grad():
@@ -179,11 +181,11 @@ def test_a_linear_path_is_refined_around():
 
 
 def test_a_photo_that_steps_lead_away_from_stays_as_it_was(bundle, target, monkeypatch):
-    fitter = refine_worker.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+    fitter = fitting.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
     x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
     (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
     assert (after > before).all() and delta.any()
-    monkeypatch.setattr(refine_worker, "PLAIN", (1e3, 0.8))
+    monkeypatch.setattr(fitting, "PLAIN", (1e3, 0.8))
     (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
     assert torch.allclose(after, before) and not delta.any()
     start = 0.2 * torch.randn(2, CONFIG.levels, 16)
@@ -192,9 +194,9 @@ def test_a_photo_that_steps_lead_away_from_stays_as_it_was(bundle, target, monke
 
 
 def test_the_face_weighs_more_than_its_background():
-    weights = refine_worker.face_weights(128, ((46, 66), (80, 66)))[0, 0]
+    weights = fitting.face_weights(128, ((46, 66), (80, 66)))[0, 0]
     assert weights.mean() == pytest.approx(1) and weights[76, 63] == pytest.approx(2 * weights[2, 2])
-    assert (refine_worker.face_weights(32, None) == 1).all()
+    assert (fitting.face_weights(32, None) == 1).all()
 
 
 def test_cancel_stops_within_a_step_and_the_next_job_runs(refiner, bundle, target, monkeypatch):
@@ -225,7 +227,7 @@ def test_wait_step_gives_the_latest_or_none_in_time(refiner, bundle, target):
     assert job.wait_step(-1, 0).step == 6 and job.wait_step(5, 0).step == 6
     before = time.monotonic()
     assert job.wait_step(6, 10) is None and time.monotonic() - before < 1
-    idle = refine.Job(refiner, 1, 5)
+    idle = Job(1, 5, lambda job: None)
     assert idle.wait_step(-1, 0.05) is None and idle.wait(0.05) is False
 
 
@@ -335,21 +337,23 @@ def test_too_many_waiting_jobs_are_refused(refiner, bundle, target, monkeypatch)
 
 def test_frames_survive_the_pipe_and_nonsense_is_refused():
     pipe = io.BytesIO()
-    refine.write_frame(pipe, {"op": "x", "n": 1}, b"abc")
-    refine.write_frame(pipe, {"op": "y"})
+    write_frame(pipe, {"op": "x", "n": 1}, b"abc")
+    write_frame(pipe, {"op": "y"})
     pipe.seek(0)
-    assert refine.read_frame(pipe) == ({"op": "x", "n": 1}, b"abc")
-    assert refine.read_frame(pipe) == ({"op": "y"}, b"")
-    assert refine.read_frame(pipe) is None
-    assert refine.read_frame(io.BytesIO(pipe.getvalue()[:-3])) is not None
-    assert refine.read_frame(io.BytesIO(pipe.getvalue()[:12])) is None
+    assert read_frame(pipe) == ({"op": "x", "n": 1}, b"abc")
+    assert read_frame(pipe) == ({"op": "y"}, b"")
+    assert read_frame(pipe) is None
+    assert read_frame(io.BytesIO(pipe.getvalue()[:-3])) is not None
+    assert read_frame(io.BytesIO(pipe.getvalue()[:12])) is None
     with pytest.raises(ValueError, match="bytes"):
-        refine.read_frame(io.BytesIO(b"\xff" * 64))
+        read_frame(io.BytesIO(b"\xff" * 64))
 
 
 def test_the_client_does_not_import_torch():
     heavy = "('torch', 'dlib', 'av', 'PIL')"
-    code = f"import sys, vae.photos.refine, vae.photos.faces, vae.media; sys.exit(any(m in sys.modules for m in {heavy}))"
+    code = (
+        f"import sys, vae.photos.refine, vae.photos.faces, vae.media; sys.exit(any(m in sys.modules for m in {heavy}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

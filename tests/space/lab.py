@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from tests.tiny import write_bundle
-from vae.bundles.bundle import Bundle, Directions, Stats
+from vae.bundles.bundle import Bundle
+from vae.bundles.contents import Directions, Stats
 from vae.space import lessons
 
 NAMES = ("Tall", "Wide", "Tall_and_wide")

@@ -8,7 +8,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.space.lab import NAMES, teach_tall
 from tests.tiny import write_bundle
-from vae.bundles.bundle import Bundle, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import Registry
 from vae.space import lessons
 from vae.space.errors import AtlasError
 

@@ -14,7 +14,8 @@ from PIL import Image
 from skimage import data as pictures
 from streamlit.testing.v1 import AppTest
 
-from vae.bundles.bundle import Bundle, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.registry import Registry
 from vae.space import latent, packing
 from vae.space.axes import bases
 from vae.space.errors import LatentError

@@ -12,8 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT, make_tiny_bundle
 from vae.__main__ import main
-from vae.bundles.bundle import Bundle, BundleError, Registry, open_bundle
-from vae.bundles.export import ExportError, rename
+from vae.bundles.bundle import Bundle, open_bundle
+from vae.bundles.contract import BundleError, ExportError
+from vae.bundles.folder import rename
+from vae.bundles.registry import Registry
 from vae.photos import blend
 from vae.space import latent
 from vae.web.blend import live as blend_live

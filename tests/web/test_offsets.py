@@ -18,7 +18,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
-from vae.bundles.bundle import Bundle, Registry, open_bundle
+from vae.bundles.bundle import Bundle, open_bundle
+from vae.bundles.registry import Registry
 from vae.photos import blend
 from vae.space.round_trip import round_trip
 from vae.web.blend import live as blend_live

@@ -251,7 +251,7 @@ def test_orders_reach_a_running_job(home, monkeypatch):
 
 
 def test_a_model_that_cannot_be_opened_does_not_spoil_the_others(home, tiny_bundle, monkeypatch):
-    from vae.bundles.bundle import Registry
+    from vae.bundles.registry import Registry
     from vae.web.train import models as train_models
 
     monkeypatch.setattr(train_models.services, "registry", Registry([home / "models"]))

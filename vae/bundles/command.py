@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae.bundles.bundle import MAX_CODES, Bundle, default_registry, open_bundle
+from vae.bundles.bundle import Bundle, open_bundle
+from vae.bundles.contents import MAX_CODES
+from vae.bundles.registry import default_registry
 from vae.data.options import add_data, data_config
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: Sequence[Addition]) -> int:
     """Make a bundle, with what `additions` put into it, and say what it holds."""
-    from vae.bundles.export import About, export_checkpoint, export_model
+    from vae.bundles.card import About
+    from vae.bundles.export import export_checkpoint, export_model
 
     if not 10 <= args.codes <= MAX_CODES:
         raise ValueError(f"--codes is {args.codes}; use 10 to {MAX_CODES:,}")
@@ -175,7 +178,7 @@ def add_rename(parser: argparse.ArgumentParser) -> None:
 
 def run_rename(args: argparse.Namespace) -> int:
     """Give a bundle another name; links to it go on working."""
-    from vae.bundles.export import rename
+    from vae.bundles.folder import rename
 
     out = rename(open_model(args.model).path, args.to, args.title, args.formerly)
     bundle = open_bundle(out)

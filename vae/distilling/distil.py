@@ -306,7 +306,8 @@ def measure(bundle: Bundle, count: int = TEST_CODES) -> dict[str, float]:
 
 def install(bundle: Bundle, decoder: StyleDecoder, width: float, made_by: str) -> dict[str, float]:
     """Put a light decoder into a bundle's folder, with its figures in config.json and card.md -> the figures."""
-    from vae.bundles.export import extend, to_arrays
+    from vae.bundles.encoding import to_arrays
+    from vae.bundles.folder import extend
 
     weights = to_arrays({PREFIX + key: value for key, value in decoder.state_dict().items()})
     data = graph.style_decoder(light_config(bundle.model, width), weights).SerializeToString()

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vae.bundles.bundle import NAME
+from vae.bundles.contract import NAME
 from vae.config import ConfigError, Recipe
 from vae.failures import disk_is_full
 from vae.files import replacing

@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from vae.bundles.bundle import NAME
+from vae.bundles.contract import NAME
 from vae.config import Recipe
 from vae.jobs.drafts import Draft
 from vae.jobs.folders import disk_sentence, models_home, runs_home, slug, write_json

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from vae.bundles.bundle import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError
 from vae.jobs.folders import disk_sentence, models_home, read_json, runs_home, write_json
 from vae.jobs.job import Job, JobError
 from vae.jobs.jobs import ID, free_name, list_jobs

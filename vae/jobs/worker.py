@@ -56,8 +56,9 @@ class Orders(threading.Thread):
 
 def export(job: Job) -> None:
     """Make the bundle beside its place, open it to see that it is whole, and put it there in one step."""
-    from vae.bundles.export import About, export_checkpoint
-    from vae.photos.curvature import add as curvature
+    from vae.bundles.card import About
+    from vae.bundles.export import export_checkpoint
+    from vae.photos.measure_curvature import add as curvature
 
     about = About(job.title, str(job.info.get("description", "")), licence="that of the pictures it was trained on")
     home = models_home()

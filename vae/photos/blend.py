@@ -23,7 +23,8 @@ from vae.space.axes import bases
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
-    from vae.photos.refine import Job, Refiner, Step
+    from vae.photos.refine import Refiner
+    from vae.photos.refine_job import Job, Step
 
 Array = np.ndarray
 

@@ -13,7 +13,8 @@ from vae.space import taught
 from vae.space.errors import LatentError
 
 if TYPE_CHECKING:
-    from vae.bundles.bundle import Bundle, Stats
+    from vae.bundles.bundle import Bundle
+    from vae.bundles.contents import Stats
 
 Array = np.ndarray
 

@@ -11,7 +11,7 @@ import numpy as np
 from vae.space.errors import LatentError
 
 if TYPE_CHECKING:
-    from vae.bundles.bundle import Stats
+    from vae.bundles.contents import Stats
 
 Array = np.ndarray
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae.bundles.bundle import BundleError, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import BundleError
 from vae.space.kept import write_cache
 from vae.space.layouts import tsne_layout, umap_layout
 from vae.space.round_trip import round_trip

@@ -20,7 +20,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vae import media
-from vae.bundles.bundle import Bundle, BundleError
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
 from vae.photos.faces import FaceError, ImageError, read_image
 from vae.space import colouring, computing, lessons, paths, selections, taught, views
 from vae.space.axes import bases

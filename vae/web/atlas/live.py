@@ -9,7 +9,8 @@ import numpy as np
 import streamlit as st
 
 from vae import media
-from vae.bundles.bundle import Bundle, BundleError
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
 from vae.space import colouring, selections, taught, views
 from vae.space.axes import bases
 from vae.space.errors import AtlasError, LatentError

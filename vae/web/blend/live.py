@@ -19,7 +19,8 @@ import numpy as np
 import streamlit as st
 
 from vae import media
-from vae.bundles.bundle import Bundle, BundleError
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
 from vae.media import MediaError
 from vae.photos import blend, faces
 from vae.photos.blend import BlendError, Source

@@ -17,7 +17,8 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from vae.bundles.bundle import Bundle, BundleError
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
 from vae.media import MediaError
 from vae.photos.blend import BlendError
 from vae.photos.faces import FaceError, ImageError

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from vae.bundles.bundle import default_registry
+from vae.bundles.registry import default_registry
 from vae.photos.refine import Refiner
 from vae.space import computing
 

@@ -14,7 +14,9 @@ import numpy as np
 import streamlit as st
 
 from vae import likeness, media
-from vae.bundles.bundle import Bundle, BundleError, Registry
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
+from vae.bundles.registry import Registry
 from vae.photos import faces
 from vae.space import latent, packing
 from vae.space.errors import LatentError

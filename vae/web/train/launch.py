@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from vae.bundles.bundle import BundleError
+from vae.bundles.contract import BundleError
 from vae.config import PRESETS, STYLE_SIZES, ConfigError, ModelConfig, Recipe
 from vae.jobs import drafts, jobs, questions
 from vae.jobs.job import JobError

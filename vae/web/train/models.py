@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from vae.bundles.bundle import Bundle, BundleError, open_bundle
+from vae.bundles.bundle import Bundle, open_bundle
+from vae.bundles.contract import BundleError
 from vae.jobs import library, watch
 from vae.space import latent
 from vae.web.core import services
