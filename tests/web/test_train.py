@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from vae.config import PRESETS, ConfigError, ModelConfig
 from vae.jobs import job as jobs
 from vae.jobs import library
-from vae.web.train import launch as train_launch
+from vae.web.train import recipe as train_recipe
 from vae.web.train.view import may_train
 
 PAGE = Path(__file__).resolve().parents[2] / "pages" / "train.py"
@@ -124,17 +124,17 @@ def test_elsewhere_the_page_says_so_and_offers_nothing(home, monkeypatch):
 
 
 def test_choices_become_a_recipe():
-    recipe = train_launch.build_recipe("sharp", {
+    recipe = train_recipe.build_recipe("sharp", {
         "model": {"image_size": 128, "channels": 3, "latent_size": 64},
         "objective": {"kl": "target", "kl_target": 120.0},
         "training": {"minutes": 3.0, "batch_size": 8}, "data": {"sources": ["/pictures"]},
     })  # fmt: skip
     assert (recipe.model.image_size, recipe.model.latent_size, recipe.objective.kl_target) == (128, 64, 120.0)
     assert (recipe.training.minutes, recipe.training.steps, recipe.objective.adversarial) == (3.0, 0, 0.5)
-    kept = train_launch.build_recipe("sharp", {"model": {"image_size": 64}}, ModelConfig("conv", 28, 1, 2))
+    kept = train_recipe.build_recipe("sharp", {"model": {"image_size": 64}}, ModelConfig("conv", 28, 1, 2))
     assert kept.model.image_size == 28 and kept.objective.adversarial == 0.0
     with pytest.raises(ConfigError, match="learning_rate"):
-        train_launch.build_recipe("vae", {"training": {"steps": 5, "learning_rate": 0.0}})
+        train_recipe.build_recipe("vae", {"training": {"steps": 5, "learning_rate": 0.0}})
 
 
 def test_launch_shows_the_pictures_and_prepares_a_job(home):
