@@ -294,7 +294,8 @@ def test_reset_mean_and_compare(page: Page, app_url: str, bundle: Bundle) -> Non
 def test_the_browser_moves_codes_as_the_library_does(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
     script = """async () => {
-        const { geometry, encodeFloats } = await import("/web/live/codes.js");
+        const { geometry } = await import("/web/live/codes.js");
+        const { encodeFloats } = await import("/web/live/floats.js");
         const [model] = (await (await fetch("/api/models")).json()).filter((m) => m.name === "faces-128");
         const space = await geometry(model);
         const raw = space.bases.get("raw"), principal = space.bases.get("principal");

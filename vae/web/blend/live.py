@@ -359,7 +359,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "refinable": any(not here.sources[i].refined for i in blend.refinable(bundle, here.sources)),
         "temperature": blend.SAMPLE_TEMPERATURE,
     }
-    show = component("blend/blend", ("live/sliders", "blend/blend"), SKELETON)
+    show = component("blend/blend", ("live/sliders", "blend/blend", "blend/people", "blend/mixes"), SKELETON)
     on_event = lambda: handle(bundle, here, st.session_state[key]["event"])  # noqa: E731
     show(key=key, data=data, on_blend_change=lambda: None, on_event_change=on_event)
 

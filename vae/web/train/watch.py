@@ -339,9 +339,9 @@ def film(job: Job) -> None:
 
 
 def media_url(data: bytes, place: str) -> str:
-    """An address of Streamlit's own media files, which end with the session; or the picture itself."""
+    """An address below the app's of Streamlit's own media files, which end with the session; or the picture itself."""
     if runtime.exists():
-        return runtime.get_instance().media_file_mgr.add(data, "image/png", place)
+        return runtime.get_instance().media_file_mgr.add(data, "image/png", place).lstrip("/")
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
