@@ -163,6 +163,8 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     asked: recipe, and count, the pictures that there are. Answers step_seconds and sharp_seconds (with the
     discriminator, or None), images_per_s, steps and seconds of the whole run, memory and memory_limit in bytes.
     """
+    from vae.training.validation import sheets, validate
+
     recipe, count = Recipe.from_dict(asked["recipe"]), int(asked["count"])
     model, objective, training = recipe.model, recipe.objective, recipe.training
     pictures = open_data(
