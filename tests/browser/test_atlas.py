@@ -221,7 +221,8 @@ def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None
     page.get_by_role("radio", name="Path", exact=True).check(force=True)
     x, y, _ = centre(page)
     strip = '[data-testid="path-strip"]:not([data-old])'
-    for dx, dy, there in ((-150, 40, "text=One stop so far"), (0, -90, f"{strip}[data-ready]"), (160, 60, f"{strip}[data-ready]")):
+    drawn = f"{strip}[data-ready]"
+    for dx, dy, there in ((-150, 40, "text=One stop so far"), (0, -90, drawn), (160, 60, drawn)):
         page.locator(strip).evaluate_all("strips => strips.forEach((strip) => (strip.dataset.old = ''))")
         page.mouse.click(x + dx, y + dy)
         page.locator(there).wait_for()
