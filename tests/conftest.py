@@ -12,6 +12,26 @@ from vae.evaluation.running import running_app
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torch_threads() -> int | None:
+    """How many threads torch takes by itself; None where no test of the session needs torch."""
+    torch = sys.modules.get("torch")
+    return torch and torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was(torch_threads: int | None) -> Iterator[None]:
+    """A test and what it makes for its module begin with torch's own threads, the test with one seed, in any order."""
+    torch = sys.modules.get("torch")
+    if torch_threads is None or torch is None:
+        yield
+        return
+    torch.set_num_threads(torch_threads)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(torch_threads)
+
+
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of one running app that the whole session shares."""
@@ -47,8 +67,12 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
             value.normal_(std=0.5)
     pictures = open_data(DataConfig(("sklearn-digits",), limit=300), model.image_size, model.channels)
     train, test = pictures.split(0.4)
-    about = About(f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None)
-    return export_model(weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,))
+    about = About(
+        f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None
+    )
+    return export_model(
+        weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,)
+    )
 
 
 @pytest.fixture(scope="session")

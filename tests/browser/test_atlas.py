@@ -90,7 +90,9 @@ def test_hovering_decodes_the_place_exactly(
     sweep(page, lambda k: (x + 150 * math.cos(k / 6), y + 120 * math.sin(k / 6)), lambda drawn: drawn > 5)
     page.mouse.move(x + 150, y)
     # The plane goes through the code that every session starts with: the prior's draw of the first seed.
-    start = packing.unpack(packing.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats)
+    start = packing.unpack(
+        packing.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats
+    )
     view = views.view(bundle, views.parse("principal:0:1"))
     shows(page, bundle.decode(view.lift(at(page), start))[0], 2)
     assert page.locator(LIVE).get_attribute("data-engine") in ("browser", "server")
@@ -222,7 +224,8 @@ def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None
     page.get_by_role("radio", name="Path", exact=True).check(force=True)
     x, y, _ = centre(page)
     strip = '[data-testid="path-strip"]:not([data-old])'
-    for dx, dy, there in ((-150, 40, "text=One stop so far"), (0, -90, f"{strip}[data-ready]"), (160, 60, f"{strip}[data-ready]")):
+    drawn = f"{strip}[data-ready]"
+    for dx, dy, there in ((-150, 40, "text=One stop so far"), (0, -90, drawn), (160, 60, drawn)):
         page.locator(strip).evaluate_all("strips => strips.forEach((strip) => (strip.dataset.old = ''))")
         page.mouse.click(x + dx, y + dy)
         page.locator(there).wait_for()

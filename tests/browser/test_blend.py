@@ -51,7 +51,9 @@ def two(desk: Page) -> Page:
 
 def slide(page: Page, axis: str, value: float) -> None:
     slider = page.locator(f"input[type=range][data-axis='{axis}']")
-    slider.evaluate("(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }", value)
+    slider.evaluate(
+        "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }", value
+    )
 
 
 def test_mix_follows_the_hand_and_ends_at_the_people(two: Page) -> None:

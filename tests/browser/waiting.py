@@ -30,7 +30,9 @@ def eventually(page: Page, look: Callable[[], T], told: Callable[[], object] = l
 def evidence(page: Page, canvas: str = CANVAS) -> dict[str, object]:
     """What a failed wait for a picture is judged by."""
     said = page.locator(canvas).evaluate_all("all => all.map((c) => ({...c.dataset}))")
-    moved = page.locator("input[type=range][data-axis]").evaluate_all("all => all.map((s) => [s.dataset.axis, s.value])")
+    moved = page.locator("input[type=range][data-axis]").evaluate_all(
+        "all => all.map((s) => [s.dataset.axis, s.value])"
+    )
     notices = page.locator("[role=status]").all_inner_texts()
     return {"canvas": said, "sliders": moved[:12], "notices": notices, "address": page.url}
 

@@ -35,7 +35,7 @@ def recipe(steps: int = 40, **training) -> Recipe:
     )  # fmt: skip
 
 
-def wait(ready: Callable[[], object], seconds: float = 180.0) -> None:
+def wait(ready: Callable[[], object], seconds: float = 300.0) -> None:
     """Until it is so; fails loudly when it never is."""
     deadline = time.monotonic() + seconds
     while not ready():

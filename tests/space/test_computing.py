@@ -20,7 +20,7 @@ def test_computed_views_keep_clusters_apart_and_are_cached(clusters: Bundle, hom
     assert views.view(clusters, spec) is None
     job = computing.compute(clusters, name)
     assert job is computing.compute(clusters, name)  # a second visitor joins in
-    assert job.wait(120) == "done", job.error
+    assert job.wait(300) == "done", job.error
     assert job.progress == 1 and job.stage != "Starting"
     view = views.view(clusters, spec)
     one, two = view.xy[:120], view.xy[120:]
@@ -44,7 +44,7 @@ def test_a_damaged_cache_file_is_made_anew(clusters: Bundle, home: Path) -> None
 def test_a_computation_can_be_cancelled_and_leaves_nothing(clusters: Bundle, home: Path) -> None:
     job = computing.compute(clusters, "umap-15")
     job.cancel()
-    assert job.wait(30) == "cancelled" and not job.target.exists()
+    assert job.wait(300) == "cancelled" and not job.target.exists()
     with pytest.raises(AtlasError, match="no computation"):
         computing.compute(clusters, "umap-16")
 
@@ -53,5 +53,5 @@ def test_a_failed_computation_says_why(tmp_path: Path, home: Path) -> None:
     broken = write_bundle(tmp_path / "broken", codes(40)[0])
     (tmp_path / "broken" / "stats.npz").write_bytes(b"changed")
     job = computing.compute(broken, "error")
-    assert job.wait(60) == "failed"
+    assert job.wait(300) == "failed"
     assert "stats.npz" in job.error and job.error.count(".") <= 3

@@ -95,7 +95,7 @@ def steer(folder: Path, **values: Any) -> None:
     os.replace(folder / "control.new", folder / "control.json")
 
 
-def wait_for(check: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(check: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, "waited in vain"

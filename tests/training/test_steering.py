@@ -48,7 +48,7 @@ def test_pause_steer_and_stop(tmp_path: Path) -> None:
     steer(run, command="faster")
     wait_for(lambda: any(e["event"] == "refused" and "'faster'" in e["detail"] for e in lines(run, "event")))
     steer(run, command="stop")
-    thread.join(60)
+    thread.join(300)
     assert answers[0].reason == "stopped" and (run / "done").exists()
     events = [e["event"] for e in lines(run, "event")]
     assert events[0] == "started" and sorted(events[1:]) == ["paused", "refused", "resumed", "steered"]
@@ -79,7 +79,7 @@ def test_signals_end_a_process_cleanly(tmp_path: Path) -> None:
         try:
             wait_for(lambda: (run / "metrics.jsonl").exists() and len(lines(run)) > 2)
             process.send_signal(number)
-            out, _ = process.communicate(timeout=120)
+            out, _ = process.communicate(timeout=300)
         finally:
             process.kill()
         assert process.returncode == 0 and out.strip() == "interrupted"

@@ -32,7 +32,7 @@ def page(home: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> AppTest
     from vae.web.core import services
 
     monkeypatch.setattr(services, "registry", Registry([bundle.path.parent]))
-    test = AppTest.from_file(str(ROOT / "pages" / "atlas.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT / "pages" / "atlas.py"), default_timeout=300)
     test.query_params["model"] = "lab"
     return test
 

@@ -63,7 +63,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refiner: FakeRefiner) 
     bad.mkdir(parents=True)
     (bad / "config.json").write_text('{"format": 1')
     monkeypatch.setattr(services, "registry", Registry([ROOT / "assets" / "models", tmp_path / "models"]))
-    return AppTest.from_file(PAGE, default_timeout=60)
+    return AppTest.from_file(PAGE, default_timeout=300)
 
 
 def plain(page: AppTest, **query: str) -> AppTest:
@@ -167,7 +167,9 @@ def test_a_link_gives_its_code(page: AppTest, bundle: Bundle) -> None:
         ({"model": "half-copied", "hash": "000000000000", "z": "AAAA"}, "config.json"),
     ],
 )
-def test_a_bad_link_is_one_sentence_and_the_app_goes_on(page: AppTest, bundle: Bundle, query: dict[str, str], word: str) -> None:
+def test_a_bad_link_is_one_sentence_and_the_app_goes_on(
+    page: AppTest, bundle: Bundle, query: dict[str, str], word: str
+) -> None:
     plain(page, **{"hash": bundle.digest, **query})
     assert len(page.warning) == 1 and word in page.warning[0].value
     sliders(page)[0].set_value(1.0).run()
@@ -180,7 +182,9 @@ def test_a_broken_model_is_named_with_its_reason(page: AppTest) -> None:
     assert "half-copied" not in page.selectbox(key="explore_model").options
 
 
-def test_without_any_model_the_page_says_what_to_do(page: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_model_the_page_says_what_to_do(
+    page: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(services, "registry", Registry([tmp_path / "empty"]))
     page.run()
     assert not page.exception and "models folder" in page.info[0].value
@@ -246,7 +250,14 @@ def test_what_the_component_commits_is_taken_over_once(bundle: Bundle) -> None:
     z = state.grid(latent.sample(bundle, 1, 0.7)[0], bundle)
     current = state.Current(MODEL, bundle.digest, z, z, revision=9)
     other = state.grid(latent.sample(bundle, 2, 0.7)[0], bundle)
-    sent = {"z": packing.pack(other, bundle.stats), "revision": 9, "axis": "raw:3", "seed": 2, "temperature": 0.5, "photo": None}
+    sent = {
+        "z": packing.pack(other, bundle.stats),
+        "revision": 9,
+        "axis": "raw:3",
+        "seed": 2,
+        "temperature": 0.5,
+        "photo": None,
+    }
     current.absorb(bundle, sent)
     assert np.array_equal(current.z, other) and current.axis == "raw:3" and current.temperature == 0.5
     current.put(z)
@@ -262,7 +273,9 @@ def test_the_live_page_mounts_and_follows_a_commit(page: AppTest, bundle: Bundle
     assert not page.exception and not sliders(page)
     key = f"explore-{MODEL}-{bundle.digest}"
     z = latent.sample(bundle, 3, 0.7)[0]
-    page.session_state[key] = {"code": {"z": packing.pack(z, bundle.stats), "revision": here(page).revision, "photo": None}}
+    page.session_state[key] = {
+        "code": {"z": packing.pack(z, bundle.stats), "revision": here(page).revision, "photo": None}
+    }
     page.run()
     assert not page.exception
     assert np.array_equal(here(page).z, state.grid(z, bundle))

@@ -49,7 +49,7 @@ def old(registry: Registry) -> Bundle:
 
 
 def page(name: str, **query: str) -> AppTest:
-    made = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=60)
+    made = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=300)
     for key, value in {"plain": "1", **query}.items():
         made.query_params[key] = value
     made.run()

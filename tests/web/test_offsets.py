@@ -74,7 +74,7 @@ def site(home: Path, start_app: Callable[..., Any]) -> Iterator[str]:
 
 def post(site: str, path: str, body: bytes) -> bytes:
     request = urllib.request.Request(f"{site}/api/{path}", body, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return answer.read()
 
 
@@ -128,7 +128,7 @@ def test_a_photo_has_its_offsets_from_the_first_picture_on(
     refiner = FakeRefiner()
     monkeypatch.setattr(services, "refiner", refiner)
     monkeypatch.setattr(services, "registry", Registry([home / "models"]))
-    page = AppTest.from_file(str(ROOT / "pages" / "explore.py"), default_timeout=60)
+    page = AppTest.from_file(str(ROOT / "pages" / "explore.py"), default_timeout=300)
     page.query_params["plain"] = "1"
     page.run()
     page.file_uploader(key=f"upload-{NAME}").upload("a.png", file, "image/png").run()

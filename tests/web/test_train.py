@@ -34,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def page(view: str = "", **query: str) -> AppTest:
     """The page, opened at one of its parts."""
-    app = AppTest.from_file(str(PAGE), default_timeout=60)
+    app = AppTest.from_file(str(PAGE), default_timeout=300)
     for key, value in {**({"view": view} if view else {}), **query}.items():
         app.query_params[key] = value
     app.run()

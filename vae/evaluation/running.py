@@ -14,6 +14,8 @@ from pathlib import Path
 
 from vae.paths import ROOT
 
+PATIENCE = 180  # seconds after which a wait is hopeless, however busy the machine is
+
 
 @contextmanager
 def running_app(home: Path, **environment: str) -> Iterator[str]:
@@ -29,20 +31,22 @@ def running_app(home: Path, **environment: str) -> Iterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        hopeless = time.monotonic() + PATIENCE
+        while True:
             if process.poll() is not None:
                 raise RuntimeError(f"the app ended at once:\n{log.read_text()}")
             try:
-                with urllib.request.urlopen(f"{url}/api/health", timeout=5):
+                with urllib.request.urlopen(f"{url}/api/health", timeout=30):
                     break
             except OSError:
+                if time.monotonic() > hopeless:
+                    raise RuntimeError(f"the app did not answer within {PATIENCE} s:\n{log.read_text()}") from None
                 time.sleep(0.1)
-        else:
-            raise RuntimeError(f"the app did not answer within 30 s:\n{log.read_text()}")
         yield url
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
