@@ -227,7 +227,7 @@ def strip(images: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 def same_pictures(bundles: list[Bundle]) -> None:
     """The same pictures through every model: your own, or digits."""
-    from vae.data.sets import PictureError, decode_picture
+    from vae.data.pictures import PictureError, decode_picture
 
     files = st.file_uploader(
         "Pictures to reconstruct",
@@ -246,7 +246,7 @@ def same_pictures(bundles: list[Bundle]) -> None:
                 else common_pictures(bundle.image_size, bundle.channels)
             )
         except PictureError as error:
-            st.error(f"A picture {error}.")
+            st.error(str(error))
             return
         mu, _, delta = bundle.encode_with_offsets(given)
         if place == 0:
