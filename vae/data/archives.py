@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from vae.data.files import DataError, Refused, accept, is_hidden
-from vae.data.pictures import MAX_BYTES, PictureError
+from vae.data.kinds import MAX_BYTES, PictureError
 
 MAX_ENTRIES = 200_000
 MAX_UNPACKED_BYTES = 4 * 2**30

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from vae.data.pictures import MAX_BYTES, PictureError
+from vae.data.kinds import MAX_BYTES, PictureError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 OTHER_PICTURES = (".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2", ".svg", ".ppm", ".pgm")

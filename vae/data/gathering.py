@@ -13,8 +13,9 @@ from vae.config import DataConfig
 from vae.data import archives
 from vae.data.files import DataError, Files, Refused, first_of
 from vae.data.imageset import Array, ImageSet, Stream, workers
+from vae.data.kinds import PictureError
 from vae.data.labels import class_names
-from vae.data.pictures import PictureError, decode_picture
+from vae.data.pictures import decode_picture
 
 Progress = Callable[[int, int], None]
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from vae.data.files import DataError, Files, Refused, first_of
-from vae.data.pictures import PictureError
+from vae.data.kinds import PictureError
 
 
 class Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vae.data.pictures import MAX_PIXELS, PictureError
+from vae.data.kinds import MAX_PIXELS, PictureError
 
 Point = tuple[float, float]
 Eyes = tuple[Point, Point]
