@@ -37,7 +37,7 @@ def kill_and_resume(make: Recipe, kills: int, seed: int) -> Job:
     for _ in range(kills):
         if moments.random() < 0.8:  # mostly while it trains; else while it starts
             goal = len(losses(job)) + moments.randrange(40)
-            wait(lambda: len(losses(job)) > goal or not job.alive)  # noqa: B023
+            wait(lambda: len(losses(job)) > goal or not job.alive)
         time.sleep(moments.uniform(0.0, 0.1))
         if job.locked:
             os.kill(folders.read_json(job.folder / "process.json")["pid"], signal.SIGKILL)

@@ -218,7 +218,7 @@ def test_film_has_its_frames_and_reports_them(bundle, drawn, kind: str) -> None:
 def test_ribbon_falls_where_a_path_leaves_the_data(bundle, drawn) -> None:
     inside = blend.ribbon(bundle, drawn[:2])
     assert inside.t.shape == inside.density.shape == inside.prior.shape == inside.data.shape
-    assert ((0 <= inside.data) & (inside.data <= 1) & (0 <= inside.prior) & (inside.prior <= 1)).all()
+    assert ((inside.data >= 0) & (inside.data <= 1) & (inside.prior >= 0) & (inside.prior <= 1)).all()
     codes = bundle.codes.mu[:2].astype(np.float32)
     far = [blend.code_source(bundle, z, "far") for z in (codes[0], 6 * bundle.stats.std * np.sign(codes[1]))]
     outside = blend.ribbon(bundle, far)

@@ -6,7 +6,8 @@ import torch
 
 from tests.training.runs import FACES, SHARP, VAE
 from vae.config import Recipe
-from vae.data.sets import DataError, open_split
+from vae.data.files import DataError
+from vae.data.sets import open_split
 from vae.networks.pixels import to_pixels
 from vae.training import batches
 from vae.training.batches import AUGMENT_PLACES, Batches

@@ -16,7 +16,8 @@ from safetensors import safe_open
 
 from tests.training.runs import FACES, HELD, PLAIN, SHARP, VAE, interrupt_at, lines, start
 from vae.config import Recipe
-from vae.data.sets import DataError, open_split
+from vae.data.files import DataError
+from vae.data.sets import open_split
 from vae.training import run as running
 from vae.training.checkpoint import CHECKPOINT, load_checkpoint
 from vae.training.errors import TrainingError
@@ -120,7 +121,7 @@ def test_limits(limit: str, value: int, steps: int, tmp_path: Path) -> None:
 
 def test_limit_in_minutes(tmp_path: Path) -> None:
     result = start(tmp_path / "run", steps=0, minutes=0.02, sheets=False, log_every=1)
-    *before, last = [line["seconds"] for line in lines(tmp_path / "run")]
+    *before, _last = [line["seconds"] for line in lines(tmp_path / "run")]
     assert result.seconds >= 1.2 and result.step == len(before) + 1
     assert not before or before[-1] < 1.2  # it ends with the first step that reaches the limit
 

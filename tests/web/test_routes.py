@@ -51,7 +51,7 @@ def faces():
 
 
 def test_models_lists_what_ships(app_url):
-    status, headers, body = call(app_url, "GET", "/api/models")
+    status, _headers, body = call(app_url, "GET", "/api/models")
     entries = {entry["name"]: entry for entry in json.loads(body)}
     assert status == 200
     assert entries["faces-128"]["latent_size"] == 128 and entries["faces-128"]["image_size"] == 128

@@ -11,7 +11,7 @@ import numpy as np
 from vae.bundles.encoding import evenly
 
 if TYPE_CHECKING:
-    from vae.data.sets import ImageSet
+    from vae.data.imageset import ImageSet
 
 Array = np.ndarray
 

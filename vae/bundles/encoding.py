@@ -15,7 +15,7 @@ from vae.bundles.sessions import make_session
 from vae.config import ModelConfig
 
 if TYPE_CHECKING:
-    from vae.data.sets import ImageSet
+    from vae.data.imageset import ImageSet
 
 Array = np.ndarray
 

@@ -24,7 +24,7 @@ from vae.config import ModelConfig
 from vae.networks.standardise import moments, standardise
 
 if TYPE_CHECKING:
-    from vae.data.sets import ImageSet
+    from vae.data.imageset import ImageSet
 
 Array = np.ndarray
 

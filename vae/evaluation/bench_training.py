@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from vae.config import PRESETS, Recipe
-from vae.data.sets import ImageSet, open_split
+from vae.data.imageset import ImageSet
+from vae.data.sets import open_split
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.pixels import to_pixels
 from vae.training.loop import train

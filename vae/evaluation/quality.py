@@ -19,7 +19,7 @@ from vae.space import latent
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
-    from vae.data.sets import ImageSet
+    from vae.data.imageset import ImageSet
 
 Array = np.ndarray
 Say = Callable[[str], None]

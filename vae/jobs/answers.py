@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from vae.config import DataConfig, Recipe
-from vae.data.sets import SETS, ImageSet, open_data
+from vae.data.imageset import ImageSet
+from vae.data.known import SETS
+from vae.data.sets import open_data
 
 INSPECT_MOST = 20_000
 SHEET_COLUMNS, SHEET_ROWS = 12, 5
@@ -74,11 +76,12 @@ def sheet(pictures: ImageSet) -> str:
 
 def _listed(config: DataConfig) -> int:
     """Picture files that the settings name, before any is opened; 0 for the known sets."""
-    from vae.data.sets import _below, _open_source
+    from vae.data.gathering import below
+    from vae.data.sets import open_source
 
     if config.sources[0] in SETS:
         return 0
-    return sum(_below(name, config.under) for text in config.sources for name in _open_source(text).names)
+    return sum(below(name, config.under) for text in config.sources for name in open_source(text).names)
 
 
 def inspect(asked: dict[str, Any]) -> dict[str, Any]:

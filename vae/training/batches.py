@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vae.config import ModelConfig, TrainingConfig
-from vae.data.sets import ImageSet
+from vae.data.imageset import ImageSet
 from vae.networks.pixels import to_pixels
 from vae.training.objective import Draws
 

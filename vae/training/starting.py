@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vae.config import Recipe
-from vae.data.sets import ImageSet
+from vae.data.imageset import ImageSet
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.pixels import to_pixels
 from vae.networks.principal import start_linear

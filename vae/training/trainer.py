@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vae.config import Recipe
-from vae.data.sets import ImageSet
+from vae.data.imageset import ImageSet
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.identity import IdentityError
 from vae.networks.perceptual import PerceptualError

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vae.bundles.contract import BundleError
-from vae.photos.faces import FaceError, ImageError, read_image
+from vae.data.pictures import read_image
+from vae.photos.aligning import FaceError
+from vae.photos.faces import ImageError
 from vae.web.core.http import MAX_IMAGE_BYTES, NO_STORE, Refusal, b64, in_thread, read_body, the_bundle
 from vae.web.live.encoding import fit
 
