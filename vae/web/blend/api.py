@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from vae import media
 from vae.bundles.bundle import Bundle
+from vae.data.kinds import MAX_BYTES
 from vae.photos import blend
 from vae.photos.blend import MAX_SOURCES
-from vae.photos.faces import MAX_BYTES
 from vae.web.core import services
 from vae.web.core.http import NO_STORE, Refusal, answer, in_thread, integer, number, one_of, read_body, the_bundle
 
