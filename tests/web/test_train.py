@@ -15,7 +15,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from vae.config import PRESETS, ConfigError, ModelConfig
-from vae.jobs import folders, job, jobs, library
+from vae.jobs import folders, jobs, library, questions
+from vae.jobs.job import Job, write_state
 from vae.web.train import recipe as train_recipe
 from vae.web.train.view import may_train
 
@@ -28,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VAE_HOME", str(tmp_path))
     monkeypatch.setenv("VAE_ALLOW_TRAINING", "1")
     known = {"cores": 2, "memory": 8 * 2**30, "devices": [{"id": "cpu", "title": "CPU, 2 cores", "memory": 8 * 2**30}]}
-    monkeypatch.setattr(jobs, "machine", lambda: known)
+    monkeypatch.setattr(questions, "machine", lambda: known)
     return tmp_path
 
 
@@ -50,7 +51,7 @@ def texts(app: AppTest) -> str:
 
 def old_job(
     title: str = "Digits of mine", state: str = "finished", note: str = "", kl: tuple[float, ...] = (2.0, 1.0)
-) -> job.Job:
+) -> Job:
     """A job as it lies on disk after training."""
     recipe = PRESETS["digits-2d"]
     job = jobs.create(recipe, title)
@@ -92,7 +93,7 @@ def old_job(
         job.run / "status.json",
         {"state": "finished", "step": 100, "images": 12800, "seconds": 14.0, "progress": 1.0, "time": 1.0},
     )
-    job.write_state(job.folder, state, note)
+    write_state(job.folder, state, note)
     return job
 
 
@@ -237,7 +238,7 @@ def test_orders_reach_a_running_job(home, monkeypatch):
         job.run / "status.json",
         {"state": "running", "step": 100, "progress": 0.4, "time": time.time() + 5, "seconds_left": 600},
     )
-    monkeypatch.setattr(job.Job, "locked", True)
+    monkeypatch.setattr(Job, "locked", True)
     app = page("jobs", job=job.id)
     app.button(key="train_pause").click().run()
     assert job.orders == {"command": "pause"}

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vae.bundles.bundle import Bundle
-from vae.space import labels, selections, views
+from vae.space import selections, views
+from vae.space.labels import plain
 from vae.space.neighbours import nearest
 from vae.web.atlas.reading import the_view, to_codes, to_mask, to_places
 from vae.web.core.http import BINARY, NO_STORE, b64, in_thread, integer, json_body, read_body, the_bundle
@@ -37,7 +38,7 @@ def describe_code(bundle: Bundle, found: views.Linear | views.Placed, index: int
     ids, distance = nearest(codes.mu, mu, 13)
     others = [(int(i), float(far)) for i, far in zip(ids[0], distance[0]) if i != index][:12]
     covariance, exact = views.ellipse(found, mu, logvar)
-    labels = [labels.plain(name) for name, value in zip(codes.label_names, codes.labels[index]) if value]
+    labels = [plain(name) for name, value in zip(codes.label_names, codes.labels[index]) if value]
     sigma = np.exp(0.5 * logvar.astype(np.float64))
     kl = 0.5 * float((mu.astype(np.float64) ** 2 + sigma**2 - 1 - logvar).sum())
     return {
