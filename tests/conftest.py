@@ -26,7 +26,9 @@ def running_app(home: Path, **environment: str) -> Iterator[str]:
     env = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "VAE_HOME": str(home), **environment}
     log = home / "app.log"
     with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")], env=env, stdout=out, stderr=subprocess.STDOUT
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
@@ -83,8 +85,12 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
             value.normal_(std=0.5)
     pictures = open_data(DataConfig(("sklearn-digits",), limit=300), model.image_size, model.channels)
     train, test = pictures.split(0.4)
-    about = About(f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None)
-    return export_model(weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,))
+    about = About(
+        f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None
+    )
+    return export_model(
+        weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +110,19 @@ def tiny_offset_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with noise in the decoder, and with style offsets that the encoder reads from a picture."""
     folder = tmp_path_factory.mktemp("models")
     return make_tiny_bundle(folder, "style", name="tiny-offsets", noise=True, offsets=True)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    """The model of faces that ships, where a module has no `bundle` of its own."""
+    from vae.bundles.registry import default_registry
+
+    return default_registry().get("faces-128")
+
+
+@pytest.fixture(scope="module")
+def drawn(bundle):
+    """The faces that the Blend page offers as samples."""
+    from vae.photos.sources import SAMPLE_SEEDS, drawn_source
+
+    return [drawn_source(bundle, seed) for seed in SAMPLE_SEEDS]

@@ -373,13 +373,13 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def add_blend(parser: argparse.ArgumentParser) -> None:
-    from vae.photos.blend import add_arguments
+    from vae.photos.blend_command import add_arguments
 
     add_arguments(parser)
 
 
 def run_blend(args: argparse.Namespace) -> int:
-    from vae.photos.blend import run
+    from vae.photos.blend_command import run
 
     return run(args, open_model(args.model))
 
