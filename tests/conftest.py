@@ -93,3 +93,19 @@ def tiny_offset_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with noise in the decoder, and with style offsets that the encoder reads from a picture."""
     folder = tmp_path_factory.mktemp("models")
     return make_tiny_bundle(folder, "style", name="tiny-offsets", noise=True, offsets=True)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    """The model of faces that ships, where a module has no `bundle` of its own."""
+    from vae.bundles.registry import default_registry
+
+    return default_registry().get("faces-128")
+
+
+@pytest.fixture(scope="module")
+def drawn(bundle):
+    """The faces that the Blend page offers as samples."""
+    from vae.photos.sources import SAMPLE_SEEDS, drawn_source
+
+    return [drawn_source(bundle, seed) for seed in SAMPLE_SEEDS]

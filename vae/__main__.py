@@ -68,7 +68,7 @@ def decode() -> Command:
 
 def blend() -> Command:
     from vae.bundles.command import open_model
-    from vae.photos.blend import add_arguments, run
+    from vae.photos.blend_command import add_arguments, run
 
     return add_arguments, lambda args: run(args, open_model(args.model))
 

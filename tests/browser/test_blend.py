@@ -15,6 +15,8 @@ from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, 
 from vae.bundles.registry import default_registry
 from vae.likeness import psnr
 from vae.photos import blend
+from vae.photos.sources import photo_source, reconstruct, sample_source
+from vae.space import mixing
 
 
 def photo(image: np.ndarray | None = None, name: str = "astronaut.jpg") -> FilePayload:
@@ -58,18 +60,18 @@ def slide(page: Page, axis: str, value: float) -> None:
 
 def test_mix_follows_the_hand_and_ends_at_the_people(two: Page) -> None:
     bundle = default_registry().get("faces-128")
-    people = [blend.photo_source(bundle, photo()["buffer"]), blend.sample_source(bundle, 1)]
+    people = [photo_source(bundle, photo()["buffer"]), sample_source(bundle, 1)]
     settled(two)
     for value, person in ((0, people[0]), (1, people[1])):
         slide(two, "mix:all", value)
-        shows(two, blend.reconstruct(bundle, [person])[0], 1)
+        shows(two, reconstruct(bundle, [person])[0], 1)
     slide(two, "mix:fine", 0)
-    weights = blend.pair_weights(bundle.levels, 1.0, fine=0.0)
+    weights = mixing.pair_weights(bundle.levels, 1.0, fine=0.0)
     shows(two, blend.blend(bundle, people, weights), 1)
     slide(two, "mix:all", 0.37)
     for path, label in (("lerp", "Straight"), ("slerp", "Along the sphere")):
         two.get_by_role("radio", name=label).check()
-        shows(two, blend.blend(bundle, people, blend.pair_weights(bundle.levels, 0.37), path), 1)
+        shows(two, blend.blend(bundle, people, mixing.pair_weights(bundle.levels, 0.37), path), 1)
 
 
 def test_dragging_draws_many_frames(two: Page) -> None:
@@ -113,7 +115,7 @@ def test_refining_brings_the_photo_nearer_and_says_by_how_much(two: Page) -> Non
     first, last = (float(part.split(" dB")[0].split()[-1]) for part in text.split("\u2192"))
     assert last > first + 3
     bundle = default_registry().get("faces-128")
-    crop = blend.photo_source(bundle, photo()["buffer"]).crop
+    crop = photo_source(bundle, photo()["buffer"]).crop
     after = until(two, lambda pixels: abs(psnr(pixels[None], crop[None])[0] - last) < 0.2)
     assert psnr(after[None], crop[None])[0] > psnr(before[None], crop[None])[0] + 3
 
@@ -122,8 +124,8 @@ def test_table_click_makes_the_cell_the_face(two: Page) -> None:
     expect(two.locator(".table .tile").first).to_be_visible()
     two.get_by_role("button", name="A with B", exact=True).click()
     bundle = default_registry().get("faces-128")
-    people = [blend.photo_source(bundle, photo()["buffer"]), blend.sample_source(bundle, 1)]
-    weights = blend.grid_weights(bundle.levels, 1, 1, 2)[0]
+    people = [photo_source(bundle, photo()["buffer"]), sample_source(bundle, 1)]
+    weights = mixing.grid_weights(bundle.levels, 1, 1, 2)[0]
     shows(two, blend.blend(bundle, people, weights), 1)
 
 
@@ -135,7 +137,7 @@ def test_three_people_on_the_pad(two: Page) -> None:
     settled(two)
     two.get_by_role("button", name="All C", exact=True).click()
     bundle = default_registry().get("faces-128")
-    shows(two, blend.reconstruct(bundle, [blend.sample_source(bundle, 2)])[0], 1)
+    shows(two, reconstruct(bundle, [sample_source(bundle, 2)])[0], 1)
     pad.focus()
     before = pad.get_attribute("aria-valuetext")
     two.keyboard.press("Shift+ArrowUp")
@@ -144,12 +146,12 @@ def test_three_people_on_the_pad(two: Page) -> None:
 
 def test_browser_and_core_mix_alike(two: Page) -> None:
     bundle = default_registry().get("faces-128")
-    z = np.stack([blend.sample_source(bundle, i).z for i in range(4)])
+    z = np.stack([sample_source(bundle, i).z for i in range(4)])
     rng = np.random.default_rng(0)
     rows = rng.dirichlet([1, 1, 1, 1], 6)
     rows[0] = [0, 1, 0, 0]
     rows[1] = [0.25, 0, 0.75, 0]
-    for path in blend.PATHS:
+    for path in mixing.PATHS:
         found = two.evaluate(
             """async ([codes, rows, path]) => {
                 const { mixCodes } = await import("/web/blend/mix.js");
@@ -157,11 +159,11 @@ def test_browser_and_core_mix_alike(two: Page) -> None:
             }""",
             [z.tolist(), rows.tolist(), path],
         )
-        assert np.allclose(np.reshape(found, (6, -1)), blend.mix_codes(z, rows, path), atol=2e-5)
+        assert np.allclose(np.reshape(found, (6, -1)), mixing.mix_codes(z, rows, path), atol=2e-5)
     for count in (2, 3, 4):
         for x, y in rng.uniform(-0.1, 1.1, (20, 2)):
             found = two.evaluate("async (a) => (await import('/web/blend/mix.js')).cornerWeights(...a)", [x, y, count])
-            assert np.allclose(found, blend.corner_weights(x, y, count))
+            assert np.allclose(found, mixing.corner_weights(x, y, count))
 
 
 def test_dropped_and_pasted_files_and_files_that_are_no_photo(desk: Page) -> None:

@@ -21,10 +21,10 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.media import MediaError
 from vae.photos.aligning import FaceError
-from vae.photos.blend import BlendError
 from vae.photos.faces import ImageError
 from vae.photos.refine import RefineError
 from vae.space.errors import AtlasError, LatentError
+from vae.space.mixing import BlendError
 from vae.space.taught import TaughtError
 from vae.web.core import services
 
