@@ -54,6 +54,13 @@ def proxy(port: int) -> Iterator[str]:
         to_app.write(b" ".join([method, path[len(BASE) :], rest]))
         await asyncio.gather(pipe(reader, to_app), pipe(upstream, writer))
 
+    async def end() -> None:
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -61,8 +68,10 @@ def proxy(port: int) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 @contextmanager

@@ -243,7 +243,7 @@ def test_keyboard_undo_and_speech(page: Page, app_url: str) -> None:
 LISTEN = """() => {
     const within = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? within(e.shadowRoot) : [])]);
     const nodes = within(document);
-    const { view } = [...nodes, ...nodes.map((e) => e.shadowRoot)].find((node) => node?.liveExplore).liveExplore;
+    const { view } = [...nodes, ...nodes.map((e) => e.shadowRoot)].find((node) => node?.live).live;
     const update = view.update.bind(view);
     view.update = (args) => update(window.told = args);
     window.explore = view;

@@ -331,6 +331,7 @@ export class Blend {
   /* Morph and table: small pictures in one request each, once the hand rests. */
 
   later() {
+    this.#round += 1; // what is being drawn is of people or a mix that are no more
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#drawRest().catch((error) => this.say(error.message)), SETTLE_MS);
   }

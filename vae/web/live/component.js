@@ -2,42 +2,39 @@
 
    component(View) -> {render, unmount}: what the page's script is asked for
      render({data, parentElement, setStateValue, setTriggerValue}) is called at mount and after every rerun. A new model
-     gets a new View(model); its .element fills the frame, .update(args) takes the data, .close() lets go.
+     gets a new View(model); its .element fills the frame, .update(args) takes the data, .close() lets go. The mounted
+     root's .live is {key, view}: the browser tests look there.
 
    Python sends {data} and takes setStateValue(name, value), which stays, and setTriggerValue(name, value), which does not. */
 
 /**
  * @typedef {object} Args
  * @property {any} data
- * @property {HTMLElement} parentElement
+ * @property {Root} parentElement
  * @property {(name: string, value: any) => void} setStateValue
  * @property {(name: string, value: any) => void} setTriggerValue
  */
 /** @typedef {{element: HTMLElement, update(args: Args): void, close(): void}} View */
+/** @typedef {HTMLElement & {live?: {key: string, view: View}}} Root */
 
 /** @param {new (model: import("./engine.js").Model) => View} View */
 export function component(View) {
-  /** @type {WeakMap<HTMLElement, {key: string, view: View}>} */
-  const shown = new WeakMap();
-
   /** @param {Args} args */
   function render(args) {
     const { data, parentElement: root } = args;
     const key = `${data.model.name}/${data.model.digest}`;
-    let held = shown.get(root);
-    if (held?.key !== key) {
-      held?.view.close();
-      held = { key, view: new View(data.model) };
-      root.querySelector(".frame")?.replaceChildren(held.view.element);
-      shown.set(root, held);
+    if (root.live?.key !== key) {
+      root.live?.view.close();
+      root.live = { key, view: new View(data.model) };
+      root.querySelector(".frame")?.replaceChildren(root.live.view.element);
     }
-    held.view.update(args);
+    root.live.view.update(args);
   }
 
-  /** @param {HTMLElement} root */
+  /** @param {Root} root */
   function unmount(root) {
-    shown.get(root)?.view.close();
-    shown.delete(root);
+    root.live?.view.close();
+    delete root.live;
   }
 
   return { render, unmount };
