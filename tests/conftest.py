@@ -13,24 +13,26 @@ from vae.evaluation.running import running_app
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def one_torch_thread() -> None:
+    """Several threads wait for each other by spinning, and a test on cores that others use takes many times as long."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def torch_threads() -> int | None:
-    """How many threads torch takes by itself; None where no test of the session needs torch."""
-    torch = sys.modules.get("torch")
-    return torch and torch.get_num_threads()
+def torch_in_one_thread() -> None:
+    """Before what the first module makes for its tests."""
+    one_torch_thread()
 
 
 @pytest.fixture(autouse=True)
-def torch_as_it_was(torch_threads: int | None) -> Iterator[None]:
-    """A test and what it makes for its module begin with torch's own threads, the test with one seed, in any order."""
-    torch = sys.modules.get("torch")
-    if torch_threads is None or torch is None:
-        yield
-        return
-    torch.set_num_threads(torch_threads)
-    torch.manual_seed(0)
+def torch_as_it_was(torch_in_one_thread: None) -> Iterator[None]:
+    """A test begins with one thread and one seed of torch, and leaves one thread to what the next module makes."""
+    one_torch_thread()
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
     yield
-    torch.set_num_threads(torch_threads)
+    one_torch_thread()
 
 
 @pytest.fixture(scope="session")
