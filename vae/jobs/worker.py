@@ -28,7 +28,7 @@ import numpy as np
 
 from vae.bundles.bundle import open_bundle
 from vae.config import DataConfig, Recipe
-from vae.data.sets import SETS, ImageSet, open_data
+from vae.data.sets import ImageSet, count_pictures, open_data
 from vae.jobs.job import Job, device_lock, disk_sentence, note_process, read_json, write_json, write_state
 from vae.paths import user_home
 
@@ -80,16 +80,6 @@ def sheet(pictures: ImageSet) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def _listed(config: DataConfig) -> int:
-    """Picture files that the settings name, before any is opened; 0 for the known sets."""
-    from vae.data.gathering import below
-    from vae.data.sets import open_source
-
-    if config.sources[0] in SETS:
-        return 0
-    return sum(below(name, config.under) for text in config.sources for name in open_source(text).names)
-
-
 def inspect(asked: dict[str, Any]) -> dict[str, Any]:
     """What a training would see. asked: data (settings), image_size, channels.
 
@@ -97,7 +87,7 @@ def inspect(asked: dict[str, Any]) -> dict[str, Any]:
     twins [[file, earlier file]], sheet (PNG, base64), bytes (decoded) and streamed (true where that exceeds memory_mb).
     """
     config, size, channels = DataConfig.from_dict(asked["data"]), int(asked["image_size"]), int(asked["channels"])
-    listed = _listed(config)
+    listed = count_pictures(config)
     planned = min(listed, config.limit) if config.limit else listed
     part = config
     if planned > INSPECT_MOST:
