@@ -6,6 +6,8 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +169,47 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
         else:
             raw[at : at + 4] = rng.integers(0, 256, 4, np.uint8).tobytes()
     return bytes(raw[: int(rng.integers(1, len(raw) + 1))] if rng.random() < 0.2 else raw)
+
+
+@dataclass
+class Packed:
+    """An entry of raw_zip: the name's bytes as they are, and how it is stored (0, 8, or 9 for Deflate64)."""
+
+    name: bytes
+    content: bytes
+    flags: int = 0
+    extra: bytes = b""
+    method: int = 0
+
+
+def raw_zip(entries: Sequence[Packed]) -> bytes:
+    """A zip written by hand, as other programs write it: names in any encoding, fields, Deflate64."""
+    body, directory = b"", b""
+    for entry in entries:
+        packed = entry.content
+        if entry.method == 8:
+            packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+            packed = packer.compress(packed) + packer.flush()
+        elif entry.method == 9:
+            import inflate64
+
+            packer = inflate64.Deflater()
+            packed = packer.deflate(packed) + packer.flush()
+        crc = zlib.crc32(entry.content)
+        common = struct.pack("<HHHHHIIIHH", 20, entry.flags, entry.method, 0, 33, crc, len(packed), len(entry.content), len(entry.name), len(entry.extra))  # fmt: skip
+        directory += b"PK\1\2\x14\0" + common + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + entry.name + entry.extra
+        body += b"PK\3\4" + common + entry.name + entry.extra + packed
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, len(entries), len(entries), len(directory), len(body), 0)
+    return body + directory + end
+
+
+def unicode_field(raw: bytes, name: str) -> bytes:
+    """Info-ZIP's Unicode Path extra field (0x7075)."""
+    body = b"\1" + struct.pack("<I", zlib.crc32(raw)) + name.encode()
+    return struct.pack("<HH", 0x7075, len(body)) + body
+
+
+def npy(values: np.ndarray, **options) -> bytes:
+    out = io.BytesIO()
+    np.save(out, values, **options)
+    return out.getvalue()

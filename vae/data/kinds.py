@@ -31,11 +31,13 @@ class Kind:
     """A kind of file. spoken: with its article; plural: for counts.
 
     reader: who reads it: Pillow's name of a format, "DICOM", "NIfTI", an array ("npy"), "zip"; "" where nobody does.
+    image: whether people would call it a picture, read or not.
     """
 
     spoken: str
     plural: str
     reader: str = ""
+    image: bool = False
 
     @property
     def short(self) -> str:
@@ -124,16 +126,16 @@ def _zip_of(*names: bytes) -> Callable[[bytes], bool]:
 # What a file is, by its first bytes; the first row that fits.
 KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
     (lambda data: not data, Kind("an empty file", "empty files")),
-    (_starts(b"\x89PNG\r\n\x1a\n"), Kind("a PNG", "PNGs", "PNG")),
-    (_starts(b"\xff\xd8\xff"), Kind("a JPEG", "JPEGs", "JPEG")),
-    (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", Kind("a WebP", "WebPs", "WEBP")),
-    (_is_avif, Kind("an AVIF picture", "AVIF pictures", "AVIF")),
-    (_is_heif, Kind("an HEIC photo", "HEIC photos", "HEIF")),
-    (_is_dicom, Kind("a DICOM scan", "DICOM scans", "DICOM")),
-    (_is_nifti, Kind("a NIfTI scan", "NIfTI scans", "NIfTI")),
+    (_starts(b"\x89PNG\r\n\x1a\n"), Kind("a PNG", "PNGs", "PNG", image=True)),
+    (_starts(b"\xff\xd8\xff"), Kind("a JPEG", "JPEGs", "JPEG", image=True)),
+    (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", Kind("a WebP", "WebPs", "WEBP", image=True)),
+    (_is_avif, Kind("an AVIF picture", "AVIF pictures", "AVIF", image=True)),
+    (_is_heif, Kind("an HEIC photo", "HEIC photos", "HEIF", image=True)),
+    (_is_dicom, Kind("a DICOM scan", "DICOM scans", "DICOM", image=True)),
+    (_is_nifti, Kind("a NIfTI scan", "NIfTI scans", "NIfTI", image=True)),
     (
         lambda data: data[:2] == b"\x1f\x8b" and _is_nifti(unpacked_head(data)),
-        Kind("a NIfTI scan", "NIfTI scans", "NIfTI"),
+        Kind("a NIfTI scan", "NIfTI scans", "NIfTI", image=True),
     ),
     (_starts(b"\x93NUMPY"), Kind("a NumPy array", "NumPy arrays", "npy")),
     (_zip_of(b"[Content_Types].xml", b"mimetype", b"_rels/"), Kind("an office document", "office documents")),
@@ -147,13 +149,13 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"AVI ", Kind("a film", "films")),
     (_starts(b"ID3", b"fLaC", b"\xff\xfb"), Kind("a sound", "sounds")),
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WAVE", Kind("a sound", "sounds")),
-    (_starts(b"GIF8"), Kind("a GIF", "GIFs")),
-    (_starts(b"BM"), Kind("a BMP", "BMPs")),
-    (_starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), Kind("a TIFF", "TIFFs")),
-    (_starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), Kind("a JPEG 2000 picture", "JPEG 2000 pictures")),
-    (_starts(b"\0\0\0\x0cJXL ", b"\xff\x0a"), Kind("a JPEG XL picture", "JPEG XL pictures")),
-    (_starts(b"8BPS"), Kind("a Photoshop file", "Photoshop files")),
-    (_starts(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), Kind("a PNM picture", "PNM pictures")),
+    (_starts(b"GIF8"), Kind("a GIF", "GIFs", image=True)),
+    (_starts(b"BM"), Kind("a BMP", "BMPs", image=True)),
+    (_starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), Kind("a TIFF", "TIFFs", image=True)),
+    (_starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), Kind("a JPEG 2000 picture", "JPEG 2000 pictures", image=True)),
+    (_starts(b"\0\0\0\x0cJXL ", b"\xff\x0a"), Kind("a JPEG XL picture", "JPEG XL pictures", image=True)),
+    (_starts(b"8BPS"), Kind("a Photoshop file", "Photoshop files", image=True)),
+    (_starts(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), Kind("a PNM picture", "PNM pictures", image=True)),
     (_starts(b"\0\0\1\0"), Kind("an icon", "icons")),
     (_starts(b"%PDF"), Kind("a PDF", "PDFs")),
     (_starts(b"\x89HDF\r\n\x1a\n"), Kind("an HDF5 file", "HDF5 files")),
@@ -164,7 +166,7 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
         _starts(b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"),
         Kind("an archive of another kind", "archives of another kind"),
     ),
-    (lambda data: b"<svg" in data[:1024], Kind("an SVG drawing", "SVG drawings")),
+    (lambda data: b"<svg" in data[:1024], Kind("an SVG drawing", "SVG drawings", image=True)),
     (_is_text, Kind("a text file", "text files")),
 )
 UNKNOWN = Kind("not a picture that can be read", "files of unknown kind")

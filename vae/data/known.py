@@ -14,6 +14,8 @@ from vae.config import DataConfig
 from vae.data.files import DataError, Folder
 from vae.data.gathering import Progress, gather
 from vae.data.imageset import Array, ImageSet
+from vae.data.listing import Listing
+from vae.data.tables import Table
 from vae.paths import PACKAGES
 
 SETS = ("digits", "sklearn-digits", "mnist", "fashion-mnist", "celeba")
@@ -117,7 +119,8 @@ def open_known(name: str, config: DataConfig, size: int, channels: int, progress
         names = digits if name == "mnist" else FASHION
         return _from_arrays(name, source.data.numpy(), source.targets.numpy(), names, config, size, channels)
     folder = Folder(Path(source.root) / source.base_folder / "img_align_celeba")
-    rows = dict(zip(source.filename, source.attr.numpy().astype(np.uint8)))
     names = [label for label in source.attr_names if label]
+    rows = source.attr.numpy().astype(np.uint8)
+    table = Table(name, list(source.filename), rows, tuple(names), np.zeros((len(rows), 0), np.float32), ())
     config = config if config.box else config.replace(box=[15, 36, 163, 184])  # the face without the wide border
-    return gather(name, [folder], config, size, channels, lambda file: rows.get(file), names, progress)
+    return gather(name, [Listing(folder)], config, size, channels, table, progress)

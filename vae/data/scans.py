@@ -6,6 +6,7 @@ Sizes are read from the header and checked before any sample is.
 from __future__ import annotations
 
 import io
+import logging
 import math
 import zlib
 from typing import Any
@@ -75,8 +76,9 @@ def read_dicom(data: bytes) -> list[Deep]:
     except PictureError:
         raise
     except Exception as error:  # pydicom and the decoders behind it each raise their own
-        name = getattr(getattr(found, "file_meta", None), "TransferSyntaxUID", None)
-        packed = f", packed as {name.name}" if name is not None and hasattr(name, "name") else ""
+        syntax = getattr(getattr(found, "file_meta", None), "TransferSyntaxUID", None)
+        known = getattr(syntax, "name", None)  # a name of the standard, else the stranger's own text
+        packed = f", packed as {known}" if known and known != str(syntax) else ""
         raise _unreadable("DICOM scan", f"cannot be decoded ({type(error).__name__}{packed})") from None
 
 
@@ -132,6 +134,8 @@ def _volume(data: bytes) -> tuple[Any, tuple[int, int, int]]:
     """A NIfTI file -> nibabel's image, not read yet, and the shape of its first volume."""
     import nibabel
 
+    # It mends doubtful headers and tells the log of every one; what cannot be used is refused in a sentence.
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     if data[344:348] == b"ni1\0" or data[4:8] == b"ni2\0":
         raise _unreadable("NIfTI header", "holds no picture, its samples are in another file")
     try:

@@ -20,7 +20,6 @@ import numpy as np
 
 from vae.config import DataConfig, Recipe
 from vae.data.imageset import ImageSet
-from vae.data.known import SETS
 from vae.data.sets import open_data
 
 INSPECT_MOST = 20_000
@@ -74,16 +73,6 @@ def sheet(pictures: ImageSet) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def _listed(config: DataConfig) -> int:
-    """Picture files that the settings name, before any is opened; 0 for the known sets."""
-    from vae.data.gathering import below
-    from vae.data.sets import open_source
-
-    if config.sources[0] in SETS:
-        return 0
-    return sum(below(name, config.under) for text in config.sources for name in open_source(text).names)
-
-
 def inspect(asked: dict[str, Any]) -> dict[str, Any]:
     """What a training would see. asked: data (settings), image_size, channels.
 
@@ -91,7 +80,7 @@ def inspect(asked: dict[str, Any]) -> dict[str, Any]:
     twins [[file, earlier file]], sheet (PNG, base64), bytes (decoded) and streamed (true where that exceeds memory_mb).
     """
     config, size, channels = DataConfig.from_dict(asked["data"]), int(asked["image_size"]), int(asked["channels"])
-    listed = _listed(config)
+    listed = count_pictures(config)
     planned = min(listed, config.limit) if config.limit else listed
     part = config
     if planned > INSPECT_MOST:
