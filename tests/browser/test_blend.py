@@ -182,7 +182,7 @@ def test_dropped_and_pasted_files_and_files_that_are_no_photo(desk: Page) -> Non
     desk.locator(".card[data-slot='1']").evaluate(give, ["paste", whole, "pasted.png"])
     expect(desk.locator(".card[data-slot='1'] .name")).to_have_text("pasted.png")
     desk.locator(".card[data-slot='1']").evaluate(give, ["drop", base64.b64encode(b"no picture").decode(), "text.png"])
-    expect(desk.locator(".blend > .notice")).to_contain_text("not a picture")
+    expect(desk.locator(".blend > .notice")).to_contain_text("This file is a text file")
     expect(desk.locator(".card[data-slot='1'] .name")).to_have_text("pasted.png")
     cat = base64.b64encode(photo(pictures.cat())["buffer"]).decode()
     desk.locator(".card[data-slot='1']").evaluate(give, ["drop", cat, "cat.png"])

@@ -50,7 +50,7 @@ def test_plain_page_takes_a_photo_and_says_why_not(page) -> None:
     desk = page.session_state["blend-desk"]["faces-128"]
     assert len(desk.people) == 1 and desk.people[0].source.eyes
     page.file_uploader(key="plain-file-1").upload("b.png", b"this is text", "image/png").run()
-    assert len(desk.people) == 1 and "not a picture" in page.warning[0].value
+    assert len(desk.people) == 1 and "This file is a text file" in page.warning[0].value
 
 
 def test_page_rebuilds_the_blend_of_a_link(page, bundle, drawn) -> None:

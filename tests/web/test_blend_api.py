@@ -93,7 +93,7 @@ def test_post_blend_makes_a_film_and_mixes_three(two_photos) -> None:
     ("model=faces-128&mix=2", {}, 400, "0 to 1"), ("model=faces-128&mix=nan", {}, 400, "0 to 1"),
     ("model=nothing", {}, 404, "no model"), ("model=faces-128&format=avi", {}, 400, "unknown"),
     ("model=faces-128&weights=1,x", {}, 400, "not numbers"), ("model=faces-128&refine=9999", {}, 400, "200"),
-    ("model=faces-128", {"b": ("b.png", b"hello")}, 400, "not a picture"), ("model=faces-128", {"b": None}, 400, "files a and b"),
+    ("model=faces-128", {"b": ("b.png", b"hello")}, 400, "text file"), ("model=faces-128", {"b": None}, 400, "files a and b"),
     ("model=faces-128", {"e": ("e.png", b"x")}, 400, "files a and b"), ("model=faces-128&path=around", {}, 400, "unknown"),
     ("model=faces-128", {"b": ("b.jpg", bytes(faces.MAX_BYTES + 1))}, 413, "20 MB"),
 ])  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 
 from vae.config import DataConfig, Recipe
 from vae.data.imageset import ImageSet
-from vae.data.sets import open_data
+from vae.data.sets import count_pictures, open_data
 
 INSPECT_MOST = 20_000
 SHEET_COLUMNS, SHEET_ROWS = 12, 5
