@@ -208,8 +208,9 @@ def test_views_colours_filters_and_thumbnails(
 
 def test_a_computed_view_says_that_it_is_not_exact(atlas_page: Callable[[str], Page]) -> None:
     page = atlas_page("plane")
-    note = "new MutationObserver(() => bar.hidden || (bar.dataset.seen = '')).observe(bar, { attributes: true })"
-    page.locator(".progress").first.evaluate(f"(bar) => {{ {note}; }}")  # it is away again when the view is there
+    note = "(bar) => { const look = new MutationObserver(() => { if (!bar.hidden) bar.dataset.seen = ''; }); "
+    watch = "look.observe(bar, { attributeFilter: ['hidden'] }); }"
+    page.locator(".progress").first.evaluate(note + watch)  # it is away again when the view is there
     page.get_by_test_id("view").select_option("tsne")
     page.locator(f'{MAP}[data-view="tsne:30"]').wait_for(timeout=2000 * PATIENCE)
     assert page.locator(".progress[data-seen]").count() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -82,11 +83,10 @@ def test_dragging_draws_many_frames(two: Page) -> None:
     two.mouse.down()
     middle = box["y"] + box["height"] / 2
     place = lambda step: (box["x"] + (0.5 + 0.4 * np.sin(step / 6)) * box["width"], middle)  # noqa: E731
-    sweep(two, place, lambda drawn: drawn >= 12 and fps.inner_text() not in ("", "0", "\u2013"))
+    sweep(two, place, lambda drawn: drawn >= 12 and re.fullmatch("[1-9][0-9]*", fps.inner_text()))
     two.mouse.move(box["x"] + 0.9 * box["width"], middle)
     two.mouse.up()
     until(two, lambda pixels: np.abs(pixels.astype(int) - start).mean() > 1)
-    assert int(fps.inner_text()) > 0
 
 
 def test_eye_marks_move_by_keyboard_and_by_hand(two: Page) -> None:
