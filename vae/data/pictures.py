@@ -127,7 +127,8 @@ def _checked(data: bytes) -> Kind:
     kind = kind_of(data[:HEAD])
     if not is_picture(kind):
         raise PictureError(
-            f"This file is {kind.spoken}; use a PNG, JPEG or WebP picture.",
+            f"This file is {kind.spoken}{'' if kind.image or kind is UNKNOWN else ', not a picture'}; "
+            "use a PNG, JPEG or WebP picture.",
             "is not a PNG, JPEG or WebP picture" + (f" but {kind.spoken}" if kind is not UNKNOWN else ""),
         )
     if len(data) > MAX_BYTES and kind.reader not in _SCANS:

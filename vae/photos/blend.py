@@ -210,12 +210,13 @@ def photo_source(
     if bundle.eyes is None:
         crop = media.square(photo, bundle.image_size)
     else:
-        found = tuple(faces.find_faces(photo))
+        seen = faces.find_faces(photo)
+        found = tuple(seen)
         if eyes is None:
             chosen = faces.find_face(photo, face) if not found else _choose(found, face)
             eyes = chosen.eyes
         crop = faces.align(photo, eyes, bundle.eyes, bundle.image_size)
-        remark = faces.remark(found)
+        remark = faces.remark(seen)
     return _encoded(bundle, Source(name, np.empty(0), crop, photo=photo, found=found, eyes=eyes, remark=remark))
 
 
