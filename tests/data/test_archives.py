@@ -29,8 +29,9 @@ from tests.data.draw import (
     write_zip,
 )
 from vae.data import files
+from vae.data.files import DataError
 from vae.data.names import guess
-from vae.data.sets import DataError, count_pictures, open_data
+from vae.data.sets import count_pictures, open_data
 
 # ---------------------------------------------------------------- names
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.data.draw import make_folder, picture, settings, write_zip
+from vae.data.files import DataError
 from vae.data.labels import classes_of
-from vae.data.sets import DataError, open_data
+from vae.data.sets import open_data
 from vae.data.tables import read_table
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.data.draw import bomb, make_folder, picture, settings, write_zip
 from vae.data import files, known
-from vae.data.sets import DataError, open_data, open_split
+from vae.data.files import DataError
+from vae.data.sets import open_data, open_split
 
 # ---------------------------------------------------------------- known sets
 

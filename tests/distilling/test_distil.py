@@ -11,7 +11,8 @@ import torch
 
 from tests.conftest import make_tiny_bundle
 from vae.__main__ import main
-from vae.bundles.bundle import BundleError, open_bundle
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import BundleError
 from vae.config import ConfigError, ModelConfig
 from vae.distilling import distil
 from vae.likeness import psnr
@@ -159,7 +160,7 @@ def test_the_card_tells_of_it_once(folder: Path, light, capsys) -> None:
 def test_a_damaged_light_decoder_is_refused(folder: Path, light, tmp_path: Path) -> None:
     import shutil
 
-    from vae.bundles.export import seal
+    from vae.bundles.folder import seal
 
     bad = tmp_path / "bad"
     shutil.copytree(folder, bad)

@@ -10,42 +10,43 @@ import pytest
 import torch
 
 from vae.__main__ import main
-from vae.bundles.bundle import BundleError, open_bundle
-from vae.bundles.export import seal
+from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import BundleError
+from vae.bundles.folder import seal
 from vae.config import ModelConfig
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.weights import load_weights
-from vae.photos import curvature, refine, refine_worker
+from vae.photos import curvature, fitting, measure_curvature, refine
 
 CONFIG = ModelConfig(architecture="style", image_size=32, channels=3, latent_size=8, width=0.0625, style_size=16)
 
 
 @pytest.fixture(scope="module")
-def fitter() -> refine_worker.Fitter:
+def fitter() -> fitting.Fitter:
     torch.manual_seed(0)
-    return refine_worker.Fitter(CONFIG, Autoencoder(CONFIG).state_dict(), ((11, 16), (20, 16)), torch.float32)
+    return fitting.Fitter(CONFIG, Autoencoder(CONFIG).state_dict(), ((11, 16), (20, 16)), torch.float32)
 
 
 def test_it_is_the_gauss_newton_matrix_of_each_level(fitter, monkeypatch):
-    monkeypatch.setattr(curvature, "SAMPLES", 200)
+    monkeypatch.setattr(measure_curvature, "SAMPLES", 200)
     z = np.ones((1, 8), np.float32)
-    found = curvature.measure(fitter, z)
+    found = measure_curvature.measure(fitter, z)
     w = fitter.decoder.styles(torch.from_numpy(z))
     exact = torch.zeros_like(found)
     for k in range(4):
         rows = torch.autograd.functional.jacobian(lambda d: fitter.pictures(w + d)[k], torch.zeros_like(w))
         rows = rows.reshape(3, -1, 4, 16)  # (c, pixels, L, S)
         picture = 32 >> k
-        weight = refine_worker.pyramid(refine_worker.face_weights(32, ((11, 16), (20, 16))))[k].flatten()
+        weight = fitting.pyramid(fitting.face_weights(32, ((11, 16), (20, 16))))[k].flatten()
         weight = weight * (1 if k == 0 else 1 / 3)
-        weight = weight / (3 * picture**2 * curvature.ERRORS[k])
+        weight = weight / (3 * picture**2 * measure_curvature.ERRORS[k])
         exact += torch.einsum("cpls,p,cplt->lst", rows, weight, rows)
     for level in range(4):
         assert (found[level] - exact[level]).norm() < 0.1 * exact[level].norm()
 
 
 def test_in_its_coordinates_all_directions_act_alike(fitter):
-    found = curvature.measure(fitter, np.random.default_rng(0).standard_normal((40, 8)))
+    found = measure_curvature.measure(fitter, np.random.default_rng(0).standard_normal((40, 8)))
     axes = curvature.coordinates(found)
     acts = torch.einsum("lks,lst,ljt->lkj", axes, found, axes)
     strong = torch.linalg.eigvalsh(found) > 0.1 * found.max()
@@ -70,12 +71,12 @@ def test_refining_gets_further_in_as_many_steps():
         if "to_rgb" in key and "affine" not in key:
             weights[key] = 0.1 * weights[key]  # pictures within [-1, 1]
     eyes = ((11, 16), (20, 16))
-    plain = refine_worker.Fitter(CONFIG, weights, eyes, torch.float32)
+    plain = fitting.Fitter(CONFIG, weights, eyes, torch.float32)
     z, offsets = torch.randn(4, 8), torch.randn(4, 4, 16)
     with torch.no_grad():
         photos = plain.decoder(z, offsets)
-    found = curvature.measure(plain, np.random.default_rng(0).standard_normal((40, 8)))
-    alike = refine_worker.Fitter(CONFIG, weights, eyes, torch.float32, found)
+    found = measure_curvature.measure(plain, np.random.default_rng(0).standard_normal((40, 8)))
+    alike = fitting.Fitter(CONFIG, weights, eyes, torch.float32, found)
     a, b = (list(one.run(photos, z, 12))[-1][1] for one in (plain, alike))
     assert b.mean() > a.mean() + 1
 
@@ -105,7 +106,7 @@ def test_an_export_has_it_and_the_command_adds_it(tiny_style_bundle, tmp_path, c
     assert refine.usual_steps(open_bundle(folder)) == refine.STEPS
     assert main(["curvature", "--model", str(folder)]) == 0
     again = open_bundle(folder)
-    assert again.curved and again.card.count(f"\n{curvature.HEADING}\n") == 1
+    assert again.curved and again.card.count(f"\n{measure_curvature.HEADING}\n") == 1
     a, b = (curvature.load(one.path, again.levels, again.style_size) for one in (first, again))
     assert torch.allclose(a, b, atol=float(0.01 * a.abs().max()))
     assert main(["curvature", "--model", str(folder)]) == 0  # once more changes nothing
@@ -146,8 +147,8 @@ def test_the_refining_worker_uses_it(tiny_style_bundle, tmp_path):
     with refine.Refiner() as refiner:
         for one in (bundle, older):
             job = refiner.start(one, photo, z, 4)
-            assert job.wait(60) and job.state == "done", job.error
+            assert job.wait(300) and job.state == "done", job.error
             found = curvature.load(one.path, one.levels, one.style_size)
-            fitter = refine_worker.Fitter(one.model, load_weights(one.path), one.eyes, curvature=found)
+            fitter = fitting.Fitter(one.model, load_weights(one.path), one.eyes, curvature=found)
             *_, (_, _, delta) = fitter.run(x, torch.from_numpy(z), 4)
             assert np.abs(delta.numpy() - job.latest.delta).max() < 0.05 * np.abs(job.latest.delta).max()

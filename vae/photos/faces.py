@@ -5,7 +5,8 @@ Points are (x, y) in pixels, (0, 0) in the middle of the top left pixel. Picture
 (h, w, 3) RGB. dlib and its models are loaded on first use.
 """
 
-from vae.data.pictures import MAX_BYTES, PictureError, read_image
+from vae.data.kinds import MAX_BYTES, PictureError
+from vae.data.pictures import read_image
 from vae.photos.aligning import TEMPLATE, Eyes, FaceError, Point, align, align_matrix
 from vae.photos.describing import SAME_PERSON, describe, same_person
 from vae.photos.finding import (

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vae.bundles.bundle import return_memory
+from vae.bundles.sessions import return_memory
 from vae.paths import user_home
 
 _making: dict[str, threading.Lock] = {}

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from vae.bundles.bundle import Bundle, BundleError
-from vae.photos.faces import FaceError, ImageError, remark
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
+from vae.photos.aligning import FaceError
+from vae.photos.faces import ImageError
+from vae.photos.finding import remark
 from vae.photos.refine import RefineError
 from vae.web.core.state import Current, Photo, load_photo, show_photo, studio
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from vae.bundles.bundle import Bundle, BundleError
+from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
 from vae.web.core import services, state
 
 # On a phone: model and switch in the first row, the buttons in the second, so that the picture begins higher up.

@@ -1,0 +1,61 @@
+"""The models that ship: golden pictures, labels, size and terms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae.bundles.bundle import open_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+FACES = ROOT / "assets" / "models" / "faces-128"
+
+
+@pytest.fixture(scope="module", params=["faces-128", "faces-128-v1"])
+def golden(request):
+    """A bundle with codes and pictures as torch computes them from its weights, all generated."""
+    with np.load(ROOT / "tests" / "golden" / f"{request.param}.npz") as data:
+        return open_bundle(FACES.with_name(request.param)), {key: data[key] for key in data.files}
+
+
+def test_faces_decodes_the_golden_pictures(golden):
+    bundle, values = golden
+    assert np.abs(bundle.decode_float(values["z"]) - values["decoded"]).max() < 1.5e-3  # kept in half precision
+    cut = values["mix_cut"][:, None, None]
+    z = np.where(np.arange(6)[None, :, None] < cut, values["mix_coarse_z"][:, None], values["mix_fine_z"][:, None])
+    assert np.abs(bundle.decode_float(z) - values["mixed"]).max() < 1.5e-3
+
+
+def test_faces_encodes_the_golden_pictures(golden):
+    bundle, values = golden
+    mu, logvar, delta = bundle.encode_with_offsets(np.clip(bundle.decode_float(values["z"]), -1, 1))
+    assert np.abs(mu - values["mu"]).max() < 1e-3 and np.abs(logvar - values["logvar"]).max() < 1e-3
+    if "delta" in values:
+        assert np.abs(delta - values["delta"]).max() < 1e-3
+        assert np.abs(bundle.decode_float(mu, delta) - values["again"]).max() < 2e-3
+    else:
+        assert delta is None
+
+
+def test_faces_reads_its_labels_as_well_as_promised():
+    directions = open_bundle(FACES).directions
+    score = dict(zip(directions.names, directions.score))
+    promised = {"Smiling": 0.96, "Male": 0.98, "Eyeglasses": 0.94, "Blond_Hair": 0.96, "Bangs": 0.96,
+                "Wearing_Hat": 0.98, "Pale_Skin": 0.95, "Young": 0.85}  # fmt: skip
+    for name, auc in promised.items():
+        assert score[name] > auc, name
+    assert not {"Attractive", "Big_Nose", "Big_Lips", "Chubby", "Double_Chin"} & set(directions.names)
+    assert {"Skin_tone", "Hair_lightness", "Head_turn"} <= set(directions.names)
+
+
+def test_what_ships_is_small_and_says_its_terms():
+    folders = [path for path in FACES.parent.iterdir() if path.is_dir()]
+    sizes = [sum(file.stat().st_size for file in folder.iterdir()) for folder in folders]
+    assert max(sizes) <= 60e6 and sum(sizes) <= 120e6  # the model before the present one ships for its links
+    faces = open_bundle(FACES)
+    assert "non-commercial" in faces.licence.lower() and "non-commercial" in faces.card.lower()
+    assert " /" not in faces.card  # no path of the machine that made it
+    digits = open_bundle(FACES.parent / "digits-2d")
+    assert digits.latent_size == 2 and digits.codes.labels.shape[1] == 10 and len(digits.codes) >= 1000

@@ -1,0 +1,123 @@
+"""The numbers of a bundle: statistics, codes and directions, read from its npz files and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vae.bundles.contract import CURVATURE_FILE, NAME, BundleError, numbers, read_arrays, words
+
+Array = np.ndarray
+
+MAX_CODES = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Stats:
+    """How the codes of the data are spread. Vectors (d,), matrices (d, d), float64; eigenvectors are columns.
+
+    mean: the average picture's code, where all sliders stand at zero. It is the mean of the codes (`centre`), except
+    where that decodes to no picture: the codes of photos lie on a shell around it, and the decoder knows nothing of
+    its inside. Then `shell` is true and `mean` is the code of the average of the pictures.
+    std, cov, eigenvalues, eigenvectors: of the codes around `centre`. kl: mean KL per dimension in nats.
+    The prior is a mixture of k Gaussians: prior_weight (k,), prior_mean (k, d), prior_chol (k, d, d).
+    """
+
+    mean: Array
+    std: Array
+    centre: Array = field(repr=False)
+    cov: Array = field(repr=False)
+    kl: Array = field(repr=False)
+    eigenvalues: Array = field(repr=False)
+    eigenvectors: Array = field(repr=False)
+    prior_weight: Array = field(repr=False)
+    prior_mean: Array = field(repr=False)
+    prior_chol: Array = field(repr=False)
+    shell: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Encoded data: mu, logvar (M, d) float32; labels (M, K) uint8 with names (K,), never pictures."""
+
+    mu: Array
+    logvar: Array
+    labels: Array
+    label_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Named directions. w: (K, d) read-outs; score: held-out AUC of a label, correlation of a measurement.
+
+    leaks: (K, K), row k: what every read-out moves, in sigma, when direction k moves by one sigma.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    kind: tuple[str, ...]
+    group: tuple[str, ...]
+    w: Array
+    score: Array
+    leaks: Array
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_stats(path: Path, d: int) -> Stats:
+    """stats.npz of a bundle's folder, for codes of d numbers. Raises BundleError."""
+    vectors, matrices = ("mean", "std", "centre", "kl", "eigenvalues"), ("cov", "eigenvectors")
+    arrays = read_arrays(path, "stats.npz", (*vectors, *matrices, "prior_weight", "prior_mean", "prior_chol", "shell"))
+    shapes: dict[str, tuple] = {**dict.fromkeys(vectors, (d,)), **dict.fromkeys(matrices, (d, d))}
+    count = len(np.atleast_1d(arrays["prior_weight"]))
+    shapes |= {"prior_weight": (count,), "prior_mean": (count, d), "prior_chol": (count, d, d), "shell": ()}
+    checked = {key: numbers(path, "stats.npz", key, arrays[key], shape) for key, shape in shapes.items()}
+    positive = np.diagonal(checked["prior_chol"], axis1=1, axis2=2).all() and (checked["prior_weight"] > 0).all()
+    if (checked["std"] < 0).any() or not positive or not count:
+        raise BundleError(f"{path.name}/stats.npz has a spread that is negative or zero; export the model anew.")
+    return Stats(**{**checked, "shell": bool(checked["shell"])})
+
+
+def read_codes(path: Path, d: int) -> Codes:
+    """codes.npz of a bundle's folder, codes of d numbers. Raises BundleError."""
+    arrays = read_arrays(path, "codes.npz", ("mu", "logvar", "labels", "label_names"))
+    mu = numbers(path, "codes.npz", "mu", arrays["mu"], (None, d), np.float32)
+    if len(mu) > MAX_CODES:
+        raise BundleError(
+            f"{path.name}/codes.npz holds {len(mu):,} codes, more than {MAX_CODES:,}; export fewer codes."
+        )
+    logvar = numbers(path, "codes.npz", "logvar", arrays["logvar"], mu.shape, np.float32)
+    labels = numbers(path, "codes.npz", "labels", arrays["labels"], (len(mu), None), np.int32)
+    return Codes(mu, logvar, labels, words(path, "codes.npz", "label_names", arrays["label_names"], labels.shape[1]))
+
+
+def read_directions(path: Path, d: int) -> Directions:
+    """directions.npz of a bundle's folder, for codes of d numbers. Raises BundleError."""
+    name = "directions.npz"
+    written = ("names", "labels", "kind", "group")
+    arrays = read_arrays(path, name, (*written, "w", "score", "leaks"))
+    w = numbers(path, name, "w", arrays["w"], (None, d))
+    if not np.abs(w).sum(1).all():
+        raise BundleError(f"{path.name}/{name} has a direction that is zero; export the model anew.")
+    texts = {key: words(path, name, key, arrays[key], len(w)) for key in written}
+    if len(set(texts["names"])) != len(w) or not all(NAME.fullmatch(n) for n in texts["names"]):
+        raise BundleError(
+            f"{path.name}/{name} has names that repeat or are not made of letters, digits, '-', '_'; export anew."
+        )
+    if set(texts["kind"]) - {"label", "measured"}:
+        raise BundleError(f"{path.name}/{name} has a kind other than 'label' and 'measured'; export the model anew.")
+    score = numbers(path, name, "score", arrays["score"], (len(w),))
+    return Directions(**texts, w=w, score=score, leaks=numbers(path, name, "leaks", arrays["leaks"], (len(w), len(w))))
+
+
+def check_curvature(path: Path, levels: int, style: int) -> None:
+    """The curvature of style offsets is whole; only the refining process uses its numbers. Raises BundleError."""
+    arrays = read_arrays(path, CURVATURE_FILE, ("triangles", "scale"))
+    numbers(path, CURVATURE_FILE, "triangles", arrays["triangles"], (levels, style * (style + 1) // 2), np.float16)
+    numbers(path, CURVATURE_FILE, "scale", arrays["scale"], (levels,))
