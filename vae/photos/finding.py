@@ -298,9 +298,12 @@ def _sentence_of_none(refused: int) -> str:
     return "put the two eye marks"
 
 
-def find_face(image: np.ndarray, index: int = 0) -> Face:
-    """One face of a picture, the largest unless `index` says otherwise. Raises FaceError with a sentence."""
-    faces = find_faces(image)
+def find_face(image: np.ndarray, index: int = 0, found: Faces | None = None) -> Face:
+    """One face of a picture, the largest unless `index` says otherwise. Raises FaceError with a sentence.
+
+    found: what find_faces gave for it, where that is known.
+    """
+    faces = find_faces(image) if found is None else found
     height, width = np.shape(image)[:2]
     if not faces:
         raise FaceError(
