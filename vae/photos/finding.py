@@ -67,6 +67,8 @@ def _scaled(grey: PILImage.Image, side: int, most: float) -> tuple[np.ndarray, f
     from PIL import Image
 
     factor = min(side / max(grey.size), most)
+    if factor == 1:
+        return np.asarray(grey), 1.0
     size = (max(1, round(grey.width * factor)), max(1, round(grey.height * factor)))
     filter_ = Image.Resampling.BOX if factor < 0.4 else Image.Resampling.BICUBIC
     return np.asarray(grey.resize(size, filter_, reducing_gap=2.0 if factor < 0.4 else None)), factor
@@ -167,14 +169,15 @@ _UPRIGHT = (640, (0,), 0.0, -0.3)
 _TURNED = ((560, (30, -30), 0.05, 0.2), (480, (60, -60, 90, -90, 180), 0.2, 0.5))
 _SECOND = (1000, (0,), 0.0, 0.05)
 _FINE = 1500  # px; every picture is searched at least as finely
-_LARGE = 16e6  # pixels, from which on a picture is not enlarged for the search any more
+_LARGE = 8e6  # pixels, from which on a picture is not enlarged for the search any more
 _FACE_LIKE = 0.25  # a search's score from which on a hit that is refused is worth a word
 _FLAT = 110  # grey levels from the 1st to the 99th percentile, under which a picture is dark or faded
 
 
 def _fine(picture: PILImage.Image) -> tuple[int, tuple[int, ...], float, float]:
     """The look that sees the smallest usable face: the detector's window of 80 px is 32 px between the eyes."""
-    enlarged = 1.15 if picture.width * picture.height <= _LARGE else 1.0
+    # Smaller photos are enlarged for it, so that faces that are too small are seen, and can be named.
+    enlarged = min(1.6, max(1.0, math.sqrt(_LARGE / (picture.width * picture.height))))
     return max(_FINE, round(enlarged * max(picture.size))), (0,), 0.1, 0.1
 
 
