@@ -211,7 +211,10 @@ class _Collection:
 
     def look(self, picture: PILImage.Image, how: tuple[int, tuple[int, ...], float, float]) -> None:
         side, turns, threshold, least = how
-        rough = [hit for turn in turns for hit in _search(picture, side, turn, threshold)]
+        with ThreadPoolExecutor(2, "turns") as pool:
+            rough = [
+                hit for hits in pool.map(lambda turn: _search(picture, side, turn, threshold), turns) for hit in hits
+            ]
         grey = np.asarray(picture)
         for score, left, right in sorted(rough, key=lambda hit: -hit[0]):
             guess = _face(score, left, right)
