@@ -162,12 +162,14 @@ PARTS = ("all", "encoder")
 class DataConfig(Config):
     """Where the pictures come from and how they are cut to the model's size.
 
-    sources: names of known sets, or paths of zips and folders; several zips or folders are joined.
+    sources: names of known sets, or paths of folders, zips, tars (also packed), npy and npz arrays and scans; several
+        paths are joined.
     under, validation_under: keep only files below this sub-folder (of each source); with
         validation_under those files are the validation set, else `validation` (a share, at most
         validation_max pictures) is split off, the same ones for the same seed.
     box: (left, top, right, bottom) in source pixels to cut before resizing; () is the largest centred square.
-    attributes: csv (or csv.gz) with a `file` column and a column of 0/1 (or -1/1) per attribute.
+    attributes: a table (csv and the like, CelebA's txt, also gzipped) with a column of file names; columns of 0/1,
+        -1/1, true/false or yes/no become labels, other numbers factors (vae.data.tables).
     limit: use at most so many pictures, 0 is all. root: folder of torchvision's downloads.
     memory_mb: sets that fit are decoded once and held in memory, larger ones are read as they are needed.
     """

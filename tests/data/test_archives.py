@@ -323,6 +323,9 @@ def test_everything_else_is_counted_by_kind_in_one_line(tmp_path: Path) -> None:
     )
     assert "3 other files: 2 text files (the first, notes.md, is a text file), 1 films" in said and "\n" not in said
     assert found.skipped == pytest.approx(24 / 27)
+    assert open_data(settings(tmp_path / "a.zip", memory_mb=0), 8, 3).skipped == pytest.approx(4 / 27)  # not read yet
+    assert 0.5 < open_data(settings(tmp_path / "a.zip", limit=20), 8, 3).skipped < 1
+    assert open_data(settings(make_folder(tmp_path / "good", {"a.png": picture()})), 8, 3).skipped == 0
 
 
 def test_nothing_but_other_files_says_what_there_is(tmp_path: Path) -> None:

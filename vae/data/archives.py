@@ -71,7 +71,7 @@ class Zip:
             raise
         except Exception as error:  # of a damaged directory zipfile, struct and the codecs each raise their own
             raise DataError(f"{self.title} is not a readable zip archive ({error}); pack it again") from None
-        self.names = sorted(self._infos)
+        self.names = list(self._infos)
 
     def _list(self) -> None:
         infos = [info for info in self._zip.infolist() if not info.is_dir()]
@@ -166,7 +166,7 @@ class Tar:
             raise
         except Exception as error:
             raise self._broken(error) from None
-        self.names = sorted(self._members)
+        self.names = list(self._members)
 
     def _broken(self, error: Exception) -> DataError:
         if isinstance(error, DataError):

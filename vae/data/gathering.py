@@ -106,6 +106,7 @@ def gather(
     """
     refused = [r for source in sources for r in source.refused if below(r.file, config.under)]
     others = [r for source in sources for r in source.others if below(r.file, config.under)]
+    at_once = len(refused) + len(others)
     files = chosen(sources, config)
     found_ranges, windowed = find_ranges(sources, files) if ranges is None else (ranges, {})
     ranges, notes = found_ranges, _range_notes(found_ranges, windowed)
@@ -122,6 +123,7 @@ def gather(
     shown = [name for _, name in files]
     found = ImageSet(title, store, np.arange(len(files)), shown, None, (), refused, duplicates, (size, size, channels))
     found.others, found.notes, found.ranges = others, notes, ranges
+    found.found = sum(below(name, config.under) for source in sources for name in source.names), at_once
     if table is not None:
         _join(found, table)
     else:

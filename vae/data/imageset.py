@@ -101,6 +101,7 @@ class ImageSet:
         self.factors, self.factor_names = factors, tuple(factor_names)
         self.refused, self.duplicates, self.shape = refused if refused is not None else [], list(duplicates), shape
         self.others, self.notes = list(others), list(notes)
+        self.found = (len(rows), 0)  # where these came from: what looked like pictures, and what was left out at once
         self.ranges: Mapping[str, tuple[float, float]] = {}  # what became black and white, by group of deep pictures
 
     def __len__(self) -> int:
@@ -121,8 +122,11 @@ class ImageSet:
     @property
     def skipped(self) -> float:
         """Share, 0..1, of the files found that are no usable pictures: where it is half, ask before training."""
-        left_out = len(self.refused) + len(self.others)
-        return left_out / max(1, left_out + len(self.duplicates) + len(self.store))
+        listed, at_once = self.found
+        while_reading = len(self.refused) + len(self.others) - at_once
+        read = len(self.store) + self.in_memory * (len(self.duplicates) + while_reading)
+        # Of a set with a limit only a part was read: the rest is taken to be as that part is.
+        return (at_once + listed * while_reading / max(1, read)) / max(1, listed + at_once)
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Pictures by their place in the set: uint8 (len(indices), s, s, c)."""
@@ -142,6 +146,7 @@ class ImageSet:
         part = ImageSet(self.name, self.store, self.rows[indices], files, labels, self.label_names, self.refused)
         part.duplicates, part.shape, part.others, part.notes = self.duplicates, self.shape, self.others, self.notes
         part.factors, part.factor_names, part.ranges = factors, self.factor_names, self.ranges
+        part.found = self.found
         return part
 
     def split(self, validation: float, most: int = 2048, seed: int = 0) -> tuple[ImageSet, ImageSet]:

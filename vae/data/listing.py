@@ -61,7 +61,7 @@ class Listing:
         self._lock = threading.Lock()
         self._held = 0  # bytes of zips in this place
         headers: dict[str, Header] = {}
-        for name in place.names:
+        for name in sorted(place.names) if self.packed else place.names:
             try:
                 self._sort(name, place.read(name, HEAD - 1), headers)
             except PictureError as error:

@@ -34,7 +34,7 @@ from vae.data.scans import read_dicom, read_nifti
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "decode_picture", "deep_samples", "read_image"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "decode_picture", "deep_samples", "picture_size", "read_image"]
 
 MIN_SIDE = 16  # px; of a photo that is looked at, a set's pictures may be smaller
 MAX_METADATA = 2**20  # bytes that a text or a profile of a PNG may unpack to; longer ones are skipped
@@ -127,7 +127,8 @@ def _checked(data: bytes) -> Kind:
     kind = kind_of(data[:HEAD])
     if not is_picture(kind):
         raise PictureError(
-            f"This file is {kind.spoken}; use a PNG, JPEG or WebP picture.",
+            f"This file is {kind.spoken}{'' if kind.image or kind is UNKNOWN else ', not a picture'}; "
+            "use a PNG, JPEG or WebP picture.",
             "is not a PNG, JPEG or WebP picture" + (f" but {kind.spoken}" if kind is not UNKNOWN else ""),
         )
     if len(data) > MAX_BYTES and kind.reader not in _SCANS:
@@ -285,6 +286,16 @@ def decode_picture(
         picture = frames[len(frames) // 2]
     values = picture.spread((ranges or {}).get(picture.group))
     return _cut(Image.fromarray(np.ascontiguousarray(values)), size, channels, box)
+
+
+def picture_size(picture: bytes | Deep) -> tuple[int, int]:
+    """Width and height in px, upright or not, from a file's header where it tells them. Raises PictureError."""
+    if isinstance(picture, bytes):
+        kind = _checked(picture)
+        if kind.reader not in _SCANS:
+            return _open(picture, kind).size
+        picture = deep_samples(picture)[0]
+    return picture.values.shape[1], picture.values.shape[0]
 
 
 def _cut(

@@ -76,8 +76,8 @@ def sheet(pictures: ImageSet) -> str:
 def inspect(asked: dict[str, Any]) -> dict[str, Any]:
     """What a training would see. asked: data (settings), image_size, channels.
 
-    Answers count, checked, validation, labels {name: count}, refused [[reason, count, example]], duplicates (count),
-    twins [[file, earlier file]], sheet (PNG, base64), bytes (decoded) and streamed (true where that exceeds memory_mb).
+    Answers count, checked, validation, labels {name: count}, refused [[reason, count, example]] (also of files that are
+    no pictures), skipped (their share of all files, 0..1), notes (parts of sentences), duplicates (count), twins [[file, earlier file]], sheet (PNG, base64), bytes (decoded) and streamed (true where that exceeds memory_mb).
     """
     config, size, channels = DataConfig.from_dict(asked["data"]), int(asked["image_size"]), int(asked["channels"])
     listed = count_pictures(config)
@@ -87,8 +87,9 @@ def inspect(asked: dict[str, Any]) -> dict[str, Any]:
         part = config.replace(limit=INSPECT_MOST)
     pictures = open_data(part.replace(memory_mb=2048), size, channels)
     sheet_png = sheet(pictures)  # a streamed set finds its bad files only now
-    reasons = Counter(_reason(r.reason) for r in pictures.refused)
-    example = {_reason(r.reason): r.file for r in reversed(pictures.refused)}
+    left_out = pictures.refused + pictures.others
+    reasons = Counter(_reason(r.reason) for r in left_out)
+    example = {_reason(r.reason): r.file for r in reversed(left_out)}
     count = planned if planned > INSPECT_MOST else len(pictures)
     labels = {}
     if pictures.labels is not None:
@@ -98,7 +99,8 @@ def inspect(asked: dict[str, Any]) -> dict[str, Any]:
         "count": count, "checked": len(pictures), "labels": labels, "bytes": n_bytes,
         "validation": min(max(1, round(config.validation * count)), config.validation_max, max(1, count - 1)),
         "refused": [[reason, n, Path(example[reason]).name[:60]] for reason, n in reasons.most_common(8)],
-        "refused_total": sum(reasons.values()), "duplicates": len(pictures.duplicates),
+        "skipped": pictures.skipped, "notes": pictures.notes[:8], "refused_total": sum(reasons.values()),
+        "duplicates": len(pictures.duplicates),
         "twins": [[Path(a).name[:60], Path(b).name[:60]] for a, b in pictures.duplicates[:6]],
         "streamed": n_bytes > config.memory_mb * 2**20, "sheet": sheet_png,
     }  # fmt: skip

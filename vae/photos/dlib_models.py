@@ -1,21 +1,32 @@
-"""dlib's models, loaded on first use and called by one thread at a time."""
+"""dlib's models, loaded on first use; each detector serves one thread at a time."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-_lock = threading.Lock()  # dlib's detector and network keep state between calls
+_lock = threading.Lock()  # dlib's predictor and network keep state between calls
+_detectors: list[Any] = []  # those that nobody uses now: a detector keeps state too, but may have brothers
 
 
-@lru_cache(maxsize=1)
-def _detector() -> Any:
+@contextmanager
+def _detector() -> Iterator[Any]:
     import dlib
 
-    return dlib.get_frontal_face_detector()
+    try:
+        one = _detectors.pop()
+    except IndexError:
+        one = dlib.get_frontal_face_detector()
+    try:
+        yield one
+    finally:
+        if len(_detectors) < 4:
+            _detectors.append(one)
 
 
 @lru_cache(maxsize=1)
@@ -36,8 +47,8 @@ def _descriptor() -> Any:
 
 def detect(grey: np.ndarray, threshold: float) -> list[tuple[float, Any]]:
     """Boxes with scores in a grey picture uint8 (h, w), best first."""
-    with _lock:
-        boxes, scores, _ = _detector().run(np.ascontiguousarray(grey), 0, threshold)
+    with _detector() as detector:
+        boxes, scores, _ = detector.run(np.ascontiguousarray(grey), 0, threshold)
     return list(zip(scores, boxes))
 
 

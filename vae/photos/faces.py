@@ -9,13 +9,22 @@ from vae.data.kinds import MAX_BYTES, PictureError
 from vae.data.pictures import read_image
 from vae.photos.aligning import TEMPLATE, Eyes, FaceError, Point, align, align_matrix
 from vae.photos.describing import SAME_PERSON, describe, same_person
-from vae.photos.finding import MIN_EYE_DISTANCE, Face, check_face, find_face, find_faces, remark
+from vae.photos.finding import (
+    MIN_EYE_DISTANCE,
+    USABLE_EYE_DISTANCE,
+    Face,
+    Faces,
+    check_face,
+    find_face,
+    find_faces,
+    remark,
+)
 from vae.photos.pasting import detail, feather_mask, paste_back
 
 ImageError = PictureError  # the name that pages catch
 
 __all__ = [
-    "MAX_BYTES", "MIN_EYE_DISTANCE", "SAME_PERSON", "TEMPLATE", "Eyes", "Face", "FaceError", "ImageError", "Point",
+    "MAX_BYTES", "MIN_EYE_DISTANCE", "SAME_PERSON", "TEMPLATE", "USABLE_EYE_DISTANCE", "Eyes", "Face", "FaceError", "Faces", "ImageError", "Point",
     "align", "align_matrix", "check_face", "describe", "detail", "feather_mask", "find_face", "find_faces",
     "paste_back", "read_image", "remark", "same_person",
 ]  # fmt: skip

@@ -44,11 +44,16 @@ class Source:
 
 
 def photo_source(
-    bundle: Bundle, picture: bytes | Array, name: str = "photo", face: int = 0, eyes: faces.Eyes | None = None
+    bundle: Bundle,
+    picture: bytes | Array,
+    name: str = "photo",
+    face: int = 0,
+    eyes: faces.Eyes | None = None,
+    seen: faces.Faces | None = None,
 ) -> Source:
     """Read a photo, find its face (or take the eyes given, in px of the photo), align it and encode it.
 
-    Raises ImageError and FaceError with a sentence.
+    seen: the faces that find_faces gave for the photo, where it was asked before. Raises ImageError and FaceError with a sentence.
     """
     photo = faces.read_image(picture) if isinstance(picture, bytes) else picture
     found: tuple[faces.Face, ...] = ()
@@ -56,21 +61,12 @@ def photo_source(
     if bundle.eyes is None:
         crop = media.square(photo, bundle.image_size)
     else:
-        found = tuple(faces.find_faces(photo))
-        if eyes is None:
-            chosen = faces.find_face(photo, face) if not found else _choose(found, face)
-            eyes = chosen.eyes
+        seen = faces.find_faces(photo) if seen is None else seen
+        found = tuple(seen)
+        eyes = faces.find_face(photo, face, seen).eyes if eyes is None else eyes
         crop = faces.align(photo, eyes, bundle.eyes, bundle.image_size)
-        remark = faces.remark(found)
+        remark = faces.remark(seen)
     return _encoded(bundle, Source(name, np.empty(0), crop, photo=photo, found=found, eyes=eyes, remark=remark))
-
-
-def _choose(found: Sequence[faces.Face], index: int) -> faces.Face:
-    if not 0 <= index < len(found):
-        raise faces.FaceError(
-            f"There is no face number {index + 1} in this picture; choose one of the {len(found)} found."
-        )
-    return faces.check_face(found[index])
 
 
 def _encoded(bundle: Bundle, source: Source) -> Source:

@@ -8,17 +8,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vae.config import PRESETS, ConfigError, Recipe
+from vae.config import PRESETS, STYLE_SIZES, ConfigError, Recipe
+from vae.data.files import DataError
+from vae.data.looks import look
 from vae.training.checkpoint import CHECKPOINT, load_checkpoint
 
 # Short names of the settings that people change most: option, part, key, type, help.
 _OPTIONS = (
-    ("--size", "model", "image_size", int, "side of the pictures in pixels"),
-    ("--channels", "model", "channels", int, "1 for grey, 3 for colour"),
+    ("--size", "model", "image_size", int, "side of the pictures in pixels (default: as the pictures are)"),
+    ("--channels", "model", "channels", int, "1 for grey, 3 for colour (default: as the pictures are)"),
     ("--latent", "model", "latent_size", int, "numbers in a code"),
     ("--under", "data", "under", str, "only pictures below this sub-folder"),
     ("--validation-under", "data", "validation_under", str, "sub-folder of the validation pictures"),
-    ("--attributes", "data", "attributes", str, "csv with a column `file` and columns of 0 and 1"),
+    ("--attributes", "data", "attributes", str, "table with a column of file names and a column per attribute"),
     ("--beta", "objective", "beta", float, "factor of the KL (where it is held at a target: the first one)"),
     ("--kl-target", "objective", "kl_target", float, "nats per image to hold the KL at"),
     ("--batch", "training", "batch_size", int, "images in a step"),
@@ -101,7 +103,40 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
     for text in args.set:
         part, key, value = _parse_setting(text)
         changes.setdefault(part, {})[key] = value
-    return recipe.replace(**changes)
+    asked = set(changes.get("model", {}))
+    recipe = recipe.replace(**changes)
+    return _as_the_pictures_are(recipe, asked) if args.data and not args.resume else recipe
+
+
+def _as_the_pictures_are(recipe: Recipe, asked: set[str]) -> Recipe:
+    """The recipe with the channels and the size of its own pictures, where nobody asked for others; says so.
+
+    A recipe that begins with trained weights keeps their shape.
+    """
+    free = {"channels", "image_size"} - asked
+    if not free or recipe.training.start_from:
+        return recipe
+    try:
+        looks = look(recipe.data)
+    except DataError:
+        return recipe  # the training says what is wrong with them
+    if looks is None:
+        return recipe
+    if recipe.model.architecture == "style":
+        # Up to 128 px: beyond it a training without a GPU takes days, which somebody has to want.
+        size = max((side for side in STYLE_SIZES if side <= min(looks.size, 128)), default=STYLE_SIZES[0])
+    else:
+        size = min(max(looks.size, 8), 64)
+    found = {"channels": 3 if looks.colour else 1, "image_size": size}
+    colour = "in colour" if looks.colour else "in grey"
+    chosen = [
+        words for key, words in (("channels", f"trained {colour}"), ("image_size", f"at {size} px")) if key in free
+    ]
+    print(
+        f"The pictures are {colour}, usually {looks.size} px on their shorter side: they are {' '.join(chosen)} "
+        "(--channels and --size choose otherwise)."
+    )
+    return recipe.replace(model={key: found[key] for key in free})
 
 
 def _absolute(source: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vae.bundles.contract import BundleError
+from vae.data.archives import Zip
+from vae.data.files import DataError
+from vae.data.kinds import HEAD, kind_of
 from vae.data.pictures import read_image
 from vae.photos.aligning import FaceError
 from vae.photos.faces import ImageError
@@ -23,29 +24,31 @@ MAX_DROPPED = 100
 
 def members(data: bytes, name: str) -> list[tuple[str, bytes | str]]:
     """The pictures of a file, or of a zip, in memory: name and bytes, or name and the sentence why not."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    if kind_of(data[:HEAD]).reader != "zip":
         return [(name, data)]
-    found, total = [], 0
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            files = [
-                info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-            ]
-            for info in files[:MAX_DROPPED]:
-                short = info.filename.rsplit("/", 1)[-1][:80]
-                total += info.file_size
-                if info.file_size > MAX_IMAGE_BYTES or total > MAX_UNPACKED:
-                    found.append((short, f"it unpacks to {info.file_size:,} bytes, too many; use pictures up to 20 MB"))
-                    continue
-                with archive.open(info) as file:
-                    found.append((short, file.read(MAX_IMAGE_BYTES + 1)))
-            if len(files) > MAX_DROPPED:
-                found.append((name, f"of its {len(files)} files the first {MAX_DROPPED} were read"))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
-        raise Refusal(
-            f"the archive {name[:60]!r} cannot be read ({str(error)[:80]}); pack it again without a password"
-        ) from None
+        archive = Zip(data, name[:60])
+    except DataError as error:
+        raise Refusal(f"{error}.") from None
+    found: list[tuple[str, bytes | str]] = [(_short(r.file), f"it {r.reason}") for r in archive.refused]
+    total = 0
+    for file in archive.names[:MAX_DROPPED]:
+        total += archive.size(file)
+        if archive.size(file) > MAX_IMAGE_BYTES or total > MAX_UNPACKED:
+            size = f"it unpacks to {archive.size(file):,} bytes, too many; use pictures up to 20 MB"
+            found.append((_short(file), size))
+            continue
+        try:
+            found.append((_short(file), archive.read(file, MAX_IMAGE_BYTES)))
+        except ImageError as error:
+            found.append((_short(file), str(error)))
+    if len(archive.names) > MAX_DROPPED:
+        found.append((name, f"of its {len(archive.names)} files the first {MAX_DROPPED} were read"))
     return found
+
+
+def _short(name: str) -> str:
+    return name.rsplit("/", 1)[-1][:80]
 
 
 async def place(request: Request) -> Response:

@@ -157,12 +157,11 @@ def desk(bundle: Bundle) -> Desk:
 def open_photo(bundle: Bundle, data: bytes, name: str) -> Source:
     """A photo as a source; where no face is found, its eye marks are put in the middle for the hand to move."""
     photo = faces.read_image(data)
-    try:
+    if bundle.eyes is None:
         return photo_source(bundle, photo, name[:60])
-    except faces.FaceError:
-        if bundle.eyes is None or faces.find_faces(photo):
-            raise
-        return photo_source(bundle, photo, name[:60], eyes=state.guess_eyes(photo, bundle))
+    seen = faces.find_faces(photo)
+    eyes = None if seen else state.guess_eyes(photo, bundle)
+    return photo_source(bundle, photo, name[:60], eyes=eyes, seen=seen)
 
 
 def handle(bundle: Bundle, here: Desk, event: Any) -> None:

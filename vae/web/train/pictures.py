@@ -112,6 +112,8 @@ def review(recipe: Recipe) -> dict[str, Any] | None:
     words += ["read from disk as needed"] * found["streamed"]
     words += [f"the first {found['checked']:,} checked"] * (found["checked"] < found["count"])
     st.markdown(" \u00b7 ".join(words))
+    for note in found["notes"]:
+        st.caption(note[:1].upper() + note[1:] + ".")
     if found["refused_total"]:
         with st.expander(f"{found['refused_total']:,} files refused", icon=":material/block:"):
             st.table(
