@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.data.draw import make_folder, picture, saved, settings, write_zip
+from vae.data.files import DataError
 from vae.data.looks import look
-from vae.data.sets import DataError
 from vae.training.options import add_arguments, recipe_from
 
 
