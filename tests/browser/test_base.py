@@ -97,7 +97,7 @@ def based(home: Path) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture(params=["proxy", "baseUrlPath"])
@@ -116,14 +116,14 @@ def test_the_live_pages_work_below_a_path(page: Page, site: str) -> None:
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{site}{BASE}/")
     canvas = page.get_by_test_id("live-canvas")
-    page.locator(".live[data-ready][data-drawn]").wait_for(timeout=60_000)
+    page.locator(".live[data-ready][data-drawn]").wait_for(timeout=180_000)
     page.get_by_role("radio", name="Browser", exact=True).click(force=True)
-    expect(canvas).to_have_attribute("data-engine", "browser", timeout=60_000)
+    expect(canvas).to_have_attribute("data-engine", "browser", timeout=180_000)
     page.get_by_role("link", name="Map").click()
-    page.locator(".atlas[data-drawn]").wait_for(timeout=60_000)
+    page.locator(".atlas[data-drawn]").wait_for(timeout=180_000)
     assert page.url.split("?")[0] == f"{site}{BASE}/atlas"
     page.goto(f"{site}{BASE}/blend")
-    page.locator(".blend[data-ready]").wait_for(timeout=60_000)
+    page.locator(".blend[data-ready]").wait_for(timeout=180_000)
     outside = [url for url in asked if url.startswith("http") and not urlsplit(url).path.startswith(f"{BASE}/")]
     assert not outside
     assert any(f"{BASE}/ort/" in url for url in asked) and any(f"{BASE}/api/atlas/points" in url for url in asked)

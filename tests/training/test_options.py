@@ -8,7 +8,7 @@ import pytest
 from vae.__main__ import main
 from vae.bundles import export
 from vae.config import ConfigError
-from vae.photos import curvature
+from vae.photos import measure_curvature as curvature
 from vae.training.checkpoint import load_checkpoint
 from vae.training.options import add_arguments, recipe_from
 

@@ -19,7 +19,7 @@ def page(tmp_path: Path, monkeypatch):
     from streamlit.testing.v1 import AppTest
 
     monkeypatch.setenv("VAE_HOME", str(tmp_path))
-    return AppTest.from_file(str(Path(__file__).resolve().parents[2] / "pages" / "blend.py"), default_timeout=60)
+    return AppTest.from_file(str(Path(__file__).resolve().parents[2] / "pages" / "blend.py"), default_timeout=300)
 
 
 def test_page_opens_empty(page) -> None:
