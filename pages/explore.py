@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from vae.bundles.contract import BundleError
-from vae.space import latent
+from vae.space.errors import LatentError
 from vae.web.core import photo, services, state
 from vae.web.core.top import top
 from vae.web.explore import export, live
@@ -19,7 +19,7 @@ key = f"explore-{bundle.name}-{bundle.digest}"
 if not plain and (sent := st.session_state.get(key)):
     try:
         here.absorb(bundle, sent.get("code"))
-    except (BundleError, latent.LatentError) as error:
+    except (BundleError, LatentError) as error:
         told = str(error), False
 
 with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae.jobs.job import list_jobs
+from vae.jobs.jobs import list_jobs
 from vae.web.train import launch as train_launch
 from vae.web.train import models as train_models
 from vae.web.train import view as train_view

@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from vae.evaluation.running import running_app
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@contextmanager
-def running_app(home: Path, **environment: str) -> Iterator[str]:
-    """The app in a process of its own, on a free port, with `home` as the user's folder; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "VAE_HOME": str(home), **environment}
-    log = home / "app.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=out, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            if process.poll() is not None:
-                raise RuntimeError(f"the app ended at once:\n{log.read_text()}")
-            try:
-                with urllib.request.urlopen(f"{url}/api/health", timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise RuntimeError(f"the app did not answer within 30 s:\n{log.read_text()}")
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+def one_torch_thread() -> None:
+    """Several threads wait for each other by spinning, and a test on cores that others use takes many times as long."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_in_one_thread() -> None:
+    """Before what the first module makes for its tests."""
+    one_torch_thread()
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was(torch_in_one_thread: None) -> Iterator[None]:
+    """A test begins with one thread and one seed of torch, and leaves one thread to what the next module makes."""
+    one_torch_thread()
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+    yield
+    one_torch_thread()
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +52,8 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
     """A bundle of an untrained tiny model, with the codes of some digits; `settings` go to its ModelConfig."""
     import torch
 
-    from vae.bundles.export import About, export_model
+    from vae.bundles.card import About
+    from vae.bundles.export import export_model
     from vae.config import DataConfig, ModelConfig
     from vae.data.sets import open_data
     from vae.networks.autoencoder import Autoencoder
@@ -82,8 +70,12 @@ def make_tiny_bundle(folder: Path, architecture: str = "conv", name: str = "", *
             value.normal_(std=0.5)
     pictures = open_data(DataConfig(("sklearn-digits",), limit=300), model.image_size, model.channels)
     train, test = pictures.split(0.4)
-    about = About(f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None)
-    return export_model(weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,))
+    about = About(
+        f"Tiny {architecture}", "An untrained model for tests.", "MIT", eyes=((11, 16), (20, 16)) if style else None
+    )
+    return export_model(
+        weights, model, train, test, folder / (name or f"tiny-{architecture}"), about, additions=(curvature,)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +95,19 @@ def tiny_offset_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with noise in the decoder, and with style offsets that the encoder reads from a picture."""
     folder = tmp_path_factory.mktemp("models")
     return make_tiny_bundle(folder, "style", name="tiny-offsets", noise=True, offsets=True)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    """The model of faces that ships, where a module has no `bundle` of its own."""
+    from vae.bundles.registry import default_registry
+
+    return default_registry().get("faces-128")
+
+
+@pytest.fixture(scope="module")
+def drawn(bundle):
+    """The faces that the Blend page offers as samples."""
+    from vae.photos.sources import SAMPLE_SEEDS, drawn_source
+
+    return [drawn_source(bundle, seed) for seed in SAMPLE_SEEDS]

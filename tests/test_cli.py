@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vae.__main__ import main
 from vae.bundles.bundle import open_bundle
-from vae.space import latent
+from vae.space import latent, packing
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,7 +37,7 @@ def test_decode_writes_the_face_of_a_seed(tiny_style_bundle, tmp_path):
     bundle = open_bundle(tiny_style_bundle)
     z = latent.sample(bundle, 1, 0.7)
     assert (np.asarray(Image.open(out)) == bundle.decode(z)[0]).all()
-    code = latent.pack(z[0], bundle.stats)
+    code = packing.pack(z[0], bundle.stats)
     main(["decode", "--model", str(tiny_style_bundle), f"--code={code}", "--out", str(out)])
     assert np.abs(np.asarray(Image.open(out)).astype(int) - bundle.decode(z)[0]).max() <= 1
 

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 C = TypeVar("C", bound="Config")
 
+# A dimension whose code carries less than this says next to nothing about the picture.
+COLLAPSED_NATS = 0.05
+
 
 class ConfigError(ValueError):
     """A setting that cannot be used; the message names the key, the value and the remedy."""

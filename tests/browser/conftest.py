@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import find
+from tests.browser.waiting import PATIENCE
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 FLAGS = [
     "--no-sandbox",
@@ -36,6 +39,6 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh context: no cookies, no storage, 1440 x 900."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * PATIENCE)
     yield page
     context.close()

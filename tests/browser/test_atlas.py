@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,16 +14,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
 from tests.tiny import SIZE, pattern, write_bundle
 from vae.bundles.bundle import Bundle
-from vae.space import atlas, latent
+from vae.space import latent, packing, views
+from vae.space.neighbours import nearest
 from vae.web.core.state import FIRST_SEED, FIRST_TEMPERATURE
 
-MAP, LIVE = '[data-testid="atlas-map"]', '[data-testid="live-canvas"]'
-READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+MAP, LIVE, CURRENT = '[data-testid="atlas-map"]', CANVAS, '[data-testid="current-canvas"]'
 NAMES = ("Tall", "Wide")
-
-expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +50,13 @@ def atlas_page(site: tuple[str, Bundle, Bundle], page: Page) -> Callable[[str], 
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{site[0]}/atlas?model={model}")
-        page.locator(f"{MAP}[data-count]").wait_for(timeout=60_000)
-        page.locator(f'{LIVE}[data-settled="true"]').wait_for(timeout=60_000)
+        page.locator(f"{MAP}[data-count]").wait_for()
+        page.locator(f'{LIVE}[data-settled="true"]').wait_for()
         page.errors = errors
         return page
 
     yield go
     assert not getattr(page, "errors", [])
-
-
-def pixels(page: Page, canvas: str = LIVE) -> np.ndarray:
-    """What the canvas shows once nothing new comes (s, s, 3)."""
-    element, before, still = page.locator(canvas), "", time.monotonic()
-    while time.monotonic() - still < 0.35:
-        now = element.evaluate("c => c.dataset.settled === 'true' ? c.dataset.frame : ''")
-        if now != before or not now:
-            before, still = now, time.monotonic()
-        page.wait_for_timeout(40)
-    side = element.evaluate("c => c.width")
-    return np.array(element.evaluate(READ), np.uint8).reshape(side, side, 4)[..., :3]
 
 
 def centre(page: Page) -> tuple[float, float, dict]:
@@ -100,18 +86,15 @@ def test_hovering_decodes_the_place_exactly(
     expect(page.get_by_test_id("exactness")).to_contain_text("Exact")
     x, y, _ = centre(page)
     page.mouse.move(x, y)
-    pixels(page)
-    before = int(page.locator(LIVE).get_attribute("data-frame"))
-    for k in range(40):
-        page.mouse.move(x + 150 * math.cos(k / 6), y + 120 * math.sin(k / 6))
-        page.wait_for_timeout(16)
-    assert int(page.locator(LIVE).get_attribute("data-frame")) - before > 5
-    seen = pixels(page)
+    settled(page)
+    sweep(page, lambda k: (x + 150 * math.cos(k / 6), y + 120 * math.sin(k / 6)), lambda drawn: drawn > 5)
+    page.mouse.move(x + 150, y)
     # The plane goes through the code that every session starts with: the prior's draw of the first seed.
-    start = latent.unpack(latent.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats)
-    view = atlas.view(bundle, atlas.parse("principal:0:1"))
-    wanted = bundle.decode(view.lift(at(page), start))[0]
-    assert np.abs(seen.astype(int) - wanted).max() <= 2
+    start = packing.unpack(
+        packing.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats
+    )
+    view = views.view(bundle, views.parse("principal:0:1"))
+    shows(page, bundle.decode(view.lift(at(page), start))[0], 2)
     assert page.locator(LIVE).get_attribute("data-engine") in ("browser", "server")
 
 
@@ -120,18 +103,14 @@ def test_a_click_takes_the_place_and_it_is_what_the_decoder_gives(
 ) -> None:
     page = atlas_page("plane")
     expect(page.get_by_test_id("exactness")).to_contain_text("two numbers")
-    page.locator(f'{MAP}[data-tiles]:not([data-tiles="0"])').wait_for(
-        timeout=60_000
-    )  # the plane of pictures behind the dots
+    page.locator(f'{MAP}[data-tiles]:not([data-tiles="0"])').wait_for()  # the plane of pictures behind the dots
     x, y, box = centre(page)
     page.mouse.click(x - box["width"] * 0.31, y - box["height"] * 0.43)  # no dot there
-    pixels(page, '[data-testid="current-canvas"]')
-    page.wait_for_timeout(200)
     z = np.array(at(page), "<f4")
     request = urllib.request.Request(f"{site[0]}/api/decode?model=plane", z.tobytes())
     wanted = np.frombuffer(urllib.request.urlopen(request).read(), np.uint8).reshape(SIZE, SIZE, 3)
-    for canvas in (LIVE, '[data-testid="current-canvas"]'):
-        assert np.abs(pixels(page, canvas).astype(int) - wanted).max() <= 2
+    for canvas in (LIVE, CURRENT):
+        shows(page, wanted, 2, canvas=canvas)
 
 
 def test_a_dot_shows_its_code_and_neighbours(
@@ -147,14 +126,10 @@ def test_a_dot_shows_its_code_and_neighbours(
     title = page.locator(".pane h3")
     expect(title).to_have_text(re.compile(r"Code [\d,]+ of the data"))
     index = int(re.sub(r"\D", "", title.inner_text()))
-    assert (
-        np.abs(
-            pixels(page, '[data-testid="current-canvas"]').astype(int) - bundle.decode(bundle.codes.mu[index])[0]
-        ).max()
-        <= 2
-    )
+    shows(page, bundle.decode(bundle.codes.mu[index])[0], 2, canvas=CURRENT)
+    expect(page.locator(".gallery .tile")).to_have_count(12)
     found = [int(tile.get_attribute("data-index")) for tile in page.locator(".gallery .tile").all()]
-    ids, _ = atlas.nearest(bundle.codes.mu, bundle.codes.mu[index], 13)
+    ids, _ = nearest(bundle.codes.mu, bundle.codes.mu[index], 13)
     assert found == [int(i) for i in ids[0] if i != index][:12]
     page.locator(".gallery .tile").first.click()
     expect(title).to_have_text(f"Code {found[0]:,} of the data")
@@ -188,18 +163,17 @@ def test_a_lasso_is_compared_and_taught_and_becomes_a_slider(
     expect(page.locator(".notice")).to_contain_text("is saved")
     expect(page.get_by_test_id("taught")).to_contain_text("My tall")
     page.get_by_role("link", name="Explore").click()
-    page.locator(".live[data-drawn][data-ready]").wait_for(timeout=60_000)
+    page.locator(".live[data-drawn][data-ready]").wait_for()
     named = page.get_by_role("tab", name="Named")
     if named.count():
         named.first.click()
     slider = page.locator('input[type=range][data-axis="named:taught-my-tall"]')
     slider.wait_for()
-    before = pixels(page)
+    before = settled(page)
     slider.focus()
     for _ in range(12):
         page.keyboard.press("ArrowRight")
-    after = pixels(page)
-    assert np.abs(after.astype(int) - before).max() > 5
+    until(page, lambda after: np.abs(after.astype(int) - before).max() > 5)
 
 
 def test_views_colours_filters_and_thumbnails(
@@ -227,46 +201,41 @@ def test_views_colours_filters_and_thumbnails(
     page.mouse.move(x, y)
     for _ in range(6):
         page.mouse.wheel(0, -200)
-    page.locator(f'{MAP}:not([data-thumbs="0"])[data-thumbs]').wait_for(timeout=60_000)
+    page.locator(f'{MAP}:not([data-thumbs="0"])[data-thumbs]').wait_for()
     page.get_by_test_id("colour").select_option("kl")
     expect(page.locator(".legend")).to_contain_text("nats")
 
 
 def test_a_computed_view_says_that_it_is_not_exact(atlas_page: Callable[[str], Page]) -> None:
     page = atlas_page("plane")
+    note = "new MutationObserver(() => bar.hidden || (bar.dataset.seen = '')).observe(bar, { attributes: true })"
+    page.locator(".progress").first.evaluate(f"(bar) => {{ {note}; }}")  # it is away again when the view is there
     page.get_by_test_id("view").select_option("tsne")
-    page.locator(".progress:not([hidden])").wait_for()
-    page.locator(f'{MAP}[data-view="tsne:30"]').wait_for(timeout=120_000)
+    page.locator(f'{MAP}[data-view="tsne:30"]').wait_for(timeout=2000 * PATIENCE)
+    assert page.locator(".progress[data-seen]").count() == 1
     expect(page.get_by_test_id("exactness")).to_contain_text("not exact")
     x, y, _ = centre(page)
-    before = int(page.locator(LIVE).get_attribute("data-frame"))
-    for k in range(12):
-        page.mouse.move(x + 10 * k, y)
-        page.wait_for_timeout(30)
-    pixels(page)
-    assert int(page.locator(LIVE).get_attribute("data-frame")) > before
+    sweep(page, lambda k: (x + 10 * (k % 12), y), lambda drawn: drawn > 0)
+    settled(page)
 
 
 def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None:
     page = atlas_page("lab")
     page.get_by_role("radio", name="Path", exact=True).check(force=True)
     x, y, _ = centre(page)
-    for dx, dy in ((-150, 40), (0, -90), (160, 60)):
+    strip = '[data-testid="path-strip"]:not([data-old])'
+    drawn = f"{strip}[data-ready]"
+    for dx, dy, there in ((-150, 40, "text=One stop so far"), (0, -90, drawn), (160, 60, drawn)):
+        page.locator(strip).evaluate_all("strips => strips.forEach((strip) => (strip.dataset.old = ''))")
         page.mouse.click(x + dx, y + dy)
-        page.wait_for_timeout(250)
-    page.locator('[data-testid="path-strip"][data-ready]').wait_for()
+        page.locator(there).wait_for()
     film = page.get_by_test_id("film-canvas")
     page.mouse.move(5, 5)
     before = int(film.get_attribute("data-frame") or 0)
-    page.wait_for_function(
-        "n => { const all = (root) => [...root.querySelectorAll('*')]."
-        "flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]); "
-        "return all(document).some((e) => e.dataset?.testid === 'film-canvas' && Number(e.dataset.frame) > n + 3); }",
-        arg=before,
-    )
+    eventually(page, lambda: int(film.get_attribute("data-frame") or 0) > before + 3)
     page.get_by_role("radio", name="Dense").check(force=True)
     expect(page.locator(".pane")).to_contain_text("Past other codes")
-    with page.expect_download(timeout=60_000) as download:
+    with page.expect_download(timeout=2000 * PATIENCE) as download:
         page.get_by_role("button", name="MP4").click()
     assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
 
@@ -288,7 +257,7 @@ def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(
     )
     page.locator(f'{MAP}[data-placed="1"]').wait_for()
     expect(page.locator(".notice")).to_contain_text("no.png")
-    assert np.abs(pixels(page, '[data-testid="current-canvas"]').astype(int) - bundle.decode(z)[0]).max() <= 8
+    shows(page, bundle.decode(z)[0], 8, canvas=CURRENT)
     page.locator(MAP).focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
         page.keyboard.press(key)
@@ -304,9 +273,10 @@ def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(
 def test_on_a_phone_the_map_and_its_pane_fit(site: tuple[str, Bundle, Bundle], browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
     page = context.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
     page.goto(f"{site[0]}/atlas?model=lab")
-    page.locator(f"{MAP}[data-count]").wait_for(timeout=60_000)
-    page.locator(f'{LIVE}[data-settled="true"]').wait_for(timeout=60_000)
+    page.locator(f"{MAP}[data-count]").wait_for()
+    page.locator(f'{LIVE}[data-settled="true"]').wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = page.locator(MAP).bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

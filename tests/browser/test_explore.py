@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage import data as pictures
 
+from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import Registry
-from vae.space import latent
+from vae.space import latent, packing
+from vae.space.axes import bases, move
 from vae.web.core import mount as live
 
 ROOT = Path(__file__).resolve().parents[2]
-CANVAS = '[data-testid="live-canvas"]'
-READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
 
 
 @pytest.fixture(scope="module")
@@ -35,37 +34,12 @@ def ready(page: Page, url: str) -> None:
     """Open the page on the server engine, as two engines may round a pixel differently; the first picture is drawn."""
     page.add_init_script("localStorage.setItem('live-engine', 'server')")
     page.goto(url)
-    page.locator(".live[data-drawn][data-ready]").wait_for(timeout=60_000)
-
-
-def settled(page: Page) -> np.ndarray:
-    """Pixels (s, s, 3) once the canvas shows what was last asked for, at full size, and nothing new comes."""
-    canvas, before, still = page.locator(CANVAS), "", time.monotonic()
-    while time.monotonic() - still < 0.4:
-        now = canvas.evaluate("c => c.dataset.settled === 'true' ? c.dataset.frame : ''")
-        if now != before or not now:
-            before, still = now, time.monotonic()
-        page.wait_for_timeout(40)
-    size = canvas.evaluate("c => c.width")
-    return np.array(canvas.evaluate(READ), np.uint8).reshape(size, size, 4)[..., :3]
+    page.locator(".live[data-drawn][data-ready]").wait_for()
 
 
 def code(page: Page, bundle: Bundle) -> np.ndarray:
     """The code in the address bar."""
-    return latent.unpack(re.search(r"[?&]z=([\w-]+)", page.url)[1], bundle.stats)
-
-
-def until(page: Page, holds: Callable[[np.ndarray], bool]) -> np.ndarray:
-    """Wait until the canvas has settled on pixels (s, s, 3) of which this holds, and give them."""
-    end = time.monotonic() + 60
-    while not holds(pixels := settled(page)):
-        assert time.monotonic() < end, "the canvas shows another picture"
-    return pixels
-
-
-def shows(page: Page, wanted: np.ndarray, within: int = 0) -> None:
-    """Wait until the canvas shows these pixels, to so many levels."""
-    until(page, lambda pixels: np.abs(pixels.astype(int) - wanted).max() <= within)
+    return packing.unpack(re.search(r"[?&]z=([\w-]+)", page.url)[1], bundle.stats)
 
 
 def addressed(page: Page, bundle: Bundle) -> np.ndarray:
@@ -90,26 +64,22 @@ def readout(row: Any) -> float:
     return float(row.locator("output").inner_text().replace("\u2212", "-").rstrip("\u03c3\u2009 "))
 
 
-def drag(page: Page, axis: str, seconds: float = 1.5) -> int:
-    """Drag a slider to and fro with the mouse, and leave it near +2.4 sigma; frames drawn meanwhile."""
+def drag(page: Page, axis: str, enough: Callable[[int], bool] = lambda drawn: drawn >= 1) -> None:
+    """Drag a slider to and fro with the mouse until enough pictures were drawn, and leave it near +2.4 sigma."""
     element = slider(page, axis)
     element.scroll_into_view_if_needed()
     box = element.bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, y)
     page.mouse.down()
-    before, start = int(page.locator(CANVAS).get_attribute("data-frame")), time.monotonic()
-    while (t := time.monotonic() - start) < seconds:
-        page.mouse.move(box["x"] + box["width"] * (0.1 + 0.8 * abs((t % 2) - 1)), y)
-        page.wait_for_timeout(10)
+    sweep(page, lambda step: (box["x"] + box["width"] * (0.1 + 0.8 * abs((step / 50 % 2) - 1)), y), enough)
     page.mouse.move(box["x"] + box["width"] * 0.8, y)
     page.mouse.up()
-    return int(page.locator(CANVAS).get_attribute("data-frame")) - before
 
 
 def choose_engine(page: Page, name: str) -> None:
     page.get_by_role("radio", name=name, exact=True).click(force=True)
-    page.locator(f'{CANVAS}[data-engine="{name.lower()}"]').wait_for(timeout=120_000)
+    page.locator(f'{CANVAS}[data-engine="{name.lower()}"]').wait_for()
 
 
 @pytest.mark.parametrize("engine", ["Server", "Browser"])
@@ -117,15 +87,16 @@ def test_the_picture_follows_the_hand(page: Page, app_url: str, bundle: Bundle, 
     ready(page, app_url)
     choose_engine(page, engine)
     before, axis = settled(page), first_axis(page)
-    assert drag(page, axis) >= 3
+    fps = page.get_by_test_id("live-fps")
+    drag(page, axis, lambda drawn: drawn >= 3 and fps.inner_text().isdigit())
     after = addressed(page, bundle)
     assert page.locator(CANVAS).get_attribute("data-engine") == engine.lower()
     assert float(page.locator(CANVAS).get_attribute("data-ms")) > 0
     assert np.abs(after.astype(int) - before).mean() > 1
     name, _, row = axis.partition(":")
-    basis = latent.bases(bundle)[name]
+    basis = bases(bundle)[name]
     assert basis.values(code(page, bundle), bundle.stats.mean)[basis.index(row)] == pytest.approx(2.4, abs=0.15)
-    assert int(page.get_by_test_id("live-fps").inner_text()) > 0
+    assert int(fps.inner_text()) > 0
 
 
 QUICK = """async ({ model, z }) => {
@@ -150,11 +121,73 @@ def test_the_light_decoder_draws_in_the_browser(page: Page, app_url: str, bundle
     assert np.abs(pixels - bundle.decode(z)[0]).max() > 8
 
 
+# A surface on a decoder that answers at the test's word: answer(i, error) ends the i-th question, which is in `asked`.
+HELD = """async (model) => {
+    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+    const { acquire } = await import(loaded.find((name) => name.includes("/engine.js")));
+    const engine = acquire({ ...model, digest: "held" }); // not the page's own
+    const canvas = document.createElement("canvas");
+    const surface = engine.surface(canvas);
+    const [first, last] = [1, 2].map((value) => ({ z: new Float32Array(model.latent_size).fill(value) }));
+    const asked = [], ends = [];
+    engine.decode = (state, { preview }) => new Promise((resolve, reject) => {
+        asked.push([state.z[0], preview]);
+        const pixels = new Uint8ClampedArray(4 * model.image_size ** 2).fill(state.z[0]);
+        const image = { pixels, size: model.image_size, ms: 1, engine: "server", preview };
+        ends.push((error) => (error ? reject(new Error(error)) : resolve(image)));
+    });
+    const until = async (holds) => {
+        for (let i = 0; i < 6000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+        if (!holds()) throw new Error(`hopeless: ${holds}, asked for ${JSON.stringify(asked)}`);
+    };
+    window.held = { surface, canvas, first, last, asked, until, answer: (i, error) => ends[i](error) };
+}"""
+
+
+def test_an_older_preview_does_not_take_back_a_release_on_its_way(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    page.evaluate(HELD, live.describe(bundle))
+    script = """async () => {
+        const { surface, canvas, first, last, asked, until, answer } = window.held;
+        surface.show(first, { preview: true }); // the hand moves
+        surface.show(last); // and lets go
+        await until(() => asked.length === 2);
+        answer(0);
+        await until(() => surface.frames === 1);
+        const early = canvas.dataset.settled;
+        await new Promise((resolve) => setTimeout(resolve, 500)); // the answer to the release takes longer than a rest
+        answer(asked.length - 1);
+        await until(() => canvas.dataset.settled === "true");
+        return { asked, early, shown: canvas.getContext("2d").getImageData(0, 0, 1, 1).data[0] };
+    }"""
+    found = page.evaluate(script)
+    assert found == {"asked": [[1, True], [2, False]], "early": "false", "shown": 2}
+
+
+def test_after_a_failure_the_last_state_is_asked_for_again(page: Page, app_url: str, bundle: Bundle) -> None:
+    ready(page, app_url)
+    page.evaluate(HELD, live.describe(bundle))
+    script = """async () => {
+        const { surface, canvas, first, last, asked, until, answer } = window.held;
+        surface.show(first, { preview: true });
+        surface.show(last);
+        await until(() => asked.length === 2);
+        answer(0, "gone");
+        answer(1, "gone");
+        await until(() => asked.length === 3);
+        answer(2);
+        await until(() => canvas.dataset.settled === "true");
+        return { asked, shown: canvas.getContext("2d").getImageData(0, 0, 1, 1).data[0] };
+    }"""
+    assert page.evaluate(script) == {"asked": [[1, True], [2, False], [2, False]], "shown": 2}
+
+
 def test_a_shared_link_gives_the_same_pixels(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
-    drag(page, first_axis(page), 0.3)
+    drag(page, first_axis(page))
     before, link = addressed(page, bundle), page.url
     other = page.context.browser.new_context().new_page()
+    other.set_default_timeout(1000 * PATIENCE)
     ready(other, link)
     shows(other, before)
     other.reload()
@@ -206,19 +239,36 @@ def test_keyboard_undo_and_speech(page: Page, app_url: str) -> None:
     expect(slider(page, axis)).to_have_attribute("aria-valuetext", f"{label}, plus 3.9 sigma")
 
 
+# What Python tells the component from now on, and whether that is the code on the page: a rerun has then taken it over.
+LISTEN = """() => {
+    const within = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? within(e.shadowRoot) : [])]);
+    const nodes = within(document);
+    const { view } = [...nodes, ...nodes.map((e) => e.shadowRoot)].find((node) => node?.live).live;
+    const update = view.update.bind(view);
+    view.update = (args) => update(window.told = args);
+    window.explore = view;
+}"""
+ANSWERED = """() => {
+    if (!window.told) return false;
+    const z = new Float32Array(Uint8Array.from(atob(window.told.data.code), (c) => c.charCodeAt(0)).buffer);
+    return z.every((value, i) => Math.abs(value - window.explore.z[i]) < 1e-4);
+}"""
+
+
 def test_undo_survives_a_rerun_and_a_lock_survives_a_draw(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
     page.get_by_role("tab", name="Raw").click()
     start, axis = settled(page), first_axis(page)
-    drag(page, axis, 0.3)
+    drag(page, axis)
     row = page.locator(".row", has=slider(page, axis))
     row.get_by_role("button", name="Lock").click()
     assert slider(page, axis).is_disabled()
     held = readout(row)
+    page.evaluate(LISTEN)
     page.get_by_role("button", name="Random").click()
     expect(page.get_by_role("status").filter(has_text="locked values are kept")).to_be_visible()
     assert readout(row) == pytest.approx(held, abs=0.02)
-    page.wait_for_timeout(500)  # the rerun that the draw caused
+    page.wait_for_function(ANSWERED)
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Undo").click()
     shows(page, start)
@@ -227,7 +277,7 @@ def test_undo_survives_a_rerun_and_a_lock_survives_a_draw(page: Page, app_url: s
 def test_reset_mean_and_compare(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
     start, axis = settled(page), first_axis(page)
-    drag(page, axis, 0.2)
+    drag(page, axis)
     moved = addressed(page, bundle)
     box = page.get_by_role("button", name="Compare").bounding_box()
     page.mouse.move(box["x"] + 10, box["y"] + 10)
@@ -244,7 +294,8 @@ def test_reset_mean_and_compare(page: Page, app_url: str, bundle: Bundle) -> Non
 def test_the_browser_moves_codes_as_the_library_does(page: Page, app_url: str, bundle: Bundle) -> None:
     ready(page, app_url)
     script = """async () => {
-        const { geometry, encodeFloats } = await import("/web/live/codes.js");
+        const { geometry } = await import("/web/live/codes.js");
+        const { encodeFloats } = await import("/web/live/floats.js");
         const [model] = (await (await fetch("/api/models")).json()).filter((m) => m.name === "faces-128");
         const space = await geometry(model);
         const raw = space.bases.get("raw"), principal = space.bases.get("principal");
@@ -256,11 +307,11 @@ def test_the_browser_moves_codes_as_the_library_does(page: Page, app_url: str, b
     }"""
     answer = page.evaluate(script)
     z, free, tied = (np.frombuffer(base64.b64decode(answer[key]), "<f4") for key in ("z", "free", "tied"))
-    every, stats = latent.bases(bundle), bundle.stats
+    every, stats = bases(bundle), bundle.stats
     locks = np.stack([every["raw"].W[2], every["principal"].W[1]])
-    assert np.allclose(free, latent.move(z, stats.mean, every["principal"], 0, 1.7), atol=1e-4)
-    assert np.allclose(tied, latent.move(z, stats.mean, every["principal"], 0, 1.7, locks, stats.cov), atol=1e-3)
-    difference = latent.unpack(answer["packed"], stats) - latent.unpack(latent.pack(z, stats), stats)
+    assert np.allclose(free, move(z, stats.mean, every["principal"], 0, 1.7), atol=1e-4)
+    assert np.allclose(tied, move(z, stats.mean, every["principal"], 0, 1.7, locks, stats.cov), atol=1e-3)
+    difference = packing.unpack(answer["packed"], stats) - packing.unpack(packing.pack(z, stats), stats)
     assert np.abs(difference).max() < 1e-3 * stats.std.max()
     assert answer["spanned"] is None
 
@@ -273,27 +324,26 @@ def test_a_photo_becomes_a_face_and_is_refined(page: Page, app_url: str) -> None
     page.get_by_role("button", name="Your photo").click()
     file = {"name": "astronaut.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file)
-    page.locator(".photo:not([hidden])").wait_for(timeout=60_000)
+    page.locator(".photo:not([hidden])").wait_for()
     expect(page.locator(".photo-progress")).to_be_hidden(timeout=240_000)
     figures = [float(v) for v in re.findall(r"(\d+\.\d) dB", page.locator(".photo-figures").inner_text())]
     assert len(figures) == 2 and figures[1] > figures[0] + 2
     page.keyboard.press("Escape")
-    after = settled(page)
-    assert np.abs(after.astype(int) - before).mean() > 5
+    after = until(page, lambda pixels: np.abs(pixels.astype(int) - before).mean() > 5)
     page.get_by_role("switch", name="Refined").click(force=True)
-    assert not np.array_equal(settled(page), after)
+    until(page, lambda pixels: not np.array_equal(pixels, after))
     page.get_by_role("switch", name="Refined").click(force=True)
-    assert np.array_equal(settled(page), after)
-    assert drag(page, first_axis(page), 0.3) >= 1
-    assert not np.array_equal(settled(page), after)
+    shows(page, after)
+    drag(page, first_axis(page))
+    until(page, lambda pixels: not np.array_equal(pixels, after))
 
 
 def test_without_the_browser_engine_the_server_draws_and_says_so(page: Page, app_url: str) -> None:
     page.route("**/ort/**", lambda route: route.fulfill(status=404, body=""))
     ready(page, app_url)
     page.get_by_role("radio", name="Browser", exact=True).click(force=True)
-    expect(page.get_by_role("status").filter(has_text="so the server draws")).to_be_visible(timeout=30_000)
-    assert drag(page, first_axis(page), 0.5) >= 1
+    expect(page.get_by_role("status").filter(has_text="so the server draws")).to_be_visible()
+    drag(page, first_axis(page))
     assert page.locator(CANVAS).get_attribute("data-engine") == "server"
 
 
@@ -303,14 +353,18 @@ def test_a_phone_shows_face_and_sliders_together(page: Page, app_url: str, schem
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme=scheme
     )
     small = phone.new_page()
+    small.set_default_timeout(1000 * PATIENCE)
     ready(small, app_url)
     last = small.locator("input[type=range][data-axis]").nth(9)
     last.scroll_into_view_if_needed()
-    small.wait_for_timeout(300)
-    canvas, element = small.locator(CANVAS).bounding_box(), last.bounding_box()
-    assert canvas["y"] >= -1 and canvas["y"] + canvas["height"] <= 844
-    assert element["y"] + element["height"] <= 844
-    assert element["height"] >= 40
+    boxes: list[dict[str, float]] = []
+
+    def in_view() -> bool:
+        canvas, element = boxes[:] = small.locator(CANVAS).bounding_box(), last.bounding_box()
+        whole = canvas["y"] >= -1 and canvas["y"] + canvas["height"] <= 844
+        return whole and element["y"] + element["height"] <= 844 and element["height"] >= 40
+
+    eventually(small, in_view, lambda: boxes)  # once the page has scrolled
     assert small.evaluate("document.documentElement.scrollWidth") <= 390
     phone.close()
 
@@ -320,6 +374,6 @@ def test_the_layout_stands_still_while_dragging(page: Page, app_url: str) -> Non
     settled(page)
     places = [CANVAS, ".panel", ".actions", ".meter"]
     before = [page.locator(place).bounding_box() for place in places]
-    drag(page, first_axis(page), 0.5)
+    drag(page, first_axis(page))
     settled(page)
     assert [page.locator(place).bounding_box() for place in places] == before

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_explore import READ, code, ready, settled
+from tests.browser.test_explore import code, ready
+from tests.browser.waiting import PATIENCE, settled, until
 from vae.bundles.bundle import Bundle, open_bundle
 
 NAME = "tiny-offsets"
@@ -51,50 +52,46 @@ def test_explore_draws_a_photo_with_its_offsets_unrefined_too(page: Page, site: 
     ready(page, f"{url}/?model={NAME}")
     page.get_by_role("button", name="Your picture").click()
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file)
-    page.locator(".photo:not([hidden])").wait_for(timeout=60_000)
-    expect(page.locator(".photo-progress")).to_be_hidden(timeout=120_000)
+    page.locator(".photo:not([hidden])").wait_for()
+    expect(page.locator(".photo-progress")).to_be_hidden(timeout=2000 * PATIENCE)
     page.keyboard.press("Escape")
     refined = settled(page)
     page.get_by_role("switch", name="Refined").click(force=True)
-    once = settled(page)
+    once = until(page, lambda drawn: same(drawn, bundle, code(page, bundle)))
     z = code(page, bundle)
-    assert same(once, bundle, z) and not same(refined, bundle, z) and not same(once, bundle, z, with_offsets=False)
-    page.get_by_role("button", name="Mean").first.click()
-    assert same(settled(page), bundle, code(page, bundle), with_offsets=False)  # another picture: none of its own
+    assert not same(refined, bundle, z) and not same(once, bundle, z, with_offsets=False)
+    page.get_by_role("button", name="Mean").first.click()  # another picture: none of its own
+    until(page, lambda drawn: same(drawn, bundle, code(page, bundle), with_offsets=False))
+    assert np.abs(code(page, bundle) - z).max() > 0.1
 
 
 def test_blend_draws_a_person_with_their_offsets(page: Page, site: tuple[str, Bundle], file: Any) -> None:
     url, bundle = site
     page.add_init_script("localStorage.setItem('live-engine', 'server')")
     page.goto(f"{url}/blend?model={NAME}")
-    page.locator(".blend[data-ready]").wait_for(timeout=60_000)
+    page.locator(".blend[data-ready]").wait_for()
     with page.expect_file_chooser() as chooser:
         page.get_by_test_id("choose-0").click()
     chooser.value.set_files(file)
-    page.locator('.blend[data-people="1"]').wait_for(timeout=60_000)
-    drawn = settled(page)
+    page.locator('.blend[data-people="1"]').wait_for()
     z = bundle.encode(CROP[None])[0]
-    assert same(drawn, bundle, z) and not same(drawn, bundle, z, with_offsets=False)
+    drawn = until(page, lambda drawn: same(drawn, bundle, z))
+    assert not same(drawn, bundle, z, with_offsets=False)
     page.get_by_test_id("refine").click()
-    page.locator(".card-figures").wait_for(timeout=120_000)
-    assert not same(settled(page), bundle, z)
+    page.locator(".card-figures").wait_for()
+    until(page, lambda drawn: not same(drawn, bundle, z))
 
 
 def test_the_map_draws_a_dropped_picture_with_its_offsets(page: Page, site: tuple[str, Bundle], file: Any) -> None:
     url, bundle = site
     page.add_init_script("localStorage.setItem('live-engine', 'server')")
     page.goto(f"{url}/atlas?model={NAME}")
-    page.locator('[data-testid="atlas-map"][data-draw-ms][data-count]').wait_for(timeout=60_000)
+    page.locator('[data-testid="atlas-map"][data-draw-ms][data-count]').wait_for()
     sprites: list[str] = []
     page.on("request", lambda request: sprites.append(request.url) if "/atlas/decoded" in request.url else None)
     page.get_by_test_id("drop-input").set_input_files(file)
-    page.locator('[data-testid="atlas-map"][data-placed="1"]').wait_for(timeout=60_000)
-    page.locator('[data-testid="current-canvas"][data-settled="true"]').wait_for()
+    page.locator('[data-testid="atlas-map"][data-placed="1"]').wait_for()
     z = bundle.encode(CROP[None])[0]
-    for _ in range(50):  # until the answer for the dropped picture is drawn
-        drawn = np.array(page.get_by_test_id("current-canvas").evaluate(READ), np.uint8).reshape(32, 32, 4)[..., :3]
-        if same(drawn, bundle, z):
-            break
-        page.wait_for_timeout(100)
-    assert same(drawn, bundle, z) and not same(drawn, bundle, z, with_offsets=False)
+    drawn = until(page, lambda drawn: same(drawn, bundle, z), '[data-testid="current-canvas"]')
+    assert not same(drawn, bundle, z, with_offsets=False)
     assert sum("offsets=1" in url for url in sprites) == 1

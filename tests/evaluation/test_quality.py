@@ -160,6 +160,10 @@ def test_refined_faces_begin_at_what_the_encoder_read(tiny_offset_bundle: Path, 
 
 def test_reports_that_cannot_be_made(tiny_style_bundle: Path, capsys) -> None:
     words = ["evaluate", "--model", str(tiny_style_bundle), "--data", "sklearn-digits", "--quality"]
-    for more, sentence in ((["--count", "5"], "--count is 5"), (["--limit", "20"], "there are 20"), (["--refine", "2000"], "--refine is 2000")):
+    for more, sentence in (
+        (["--count", "5"], "--count is 5"),
+        (["--limit", "20"], "there are 20"),
+        (["--refine", "2000"], "--refine is 2000"),
+    ):
         assert main([*words, *more]) == 2
         assert sentence in capsys.readouterr().err

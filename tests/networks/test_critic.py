@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.training.test_objective import STYLE, draws
-from vae.config import ObjectiveConfig
+from vae.config import ModelConfig, ObjectiveConfig
 from vae.networks.autoencoder import Autoencoder
-from vae.networks.critic import Judges, unit
+from vae.networks.critic import Critic, Judges, _deviation, unit
 from vae.networks.perceptual import CHANNELS
 from vae.training.objective import JUDGED, NEAR, Objective
 
@@ -39,6 +39,30 @@ def kinds(n: int, channels: list[int], shift: float) -> list[Tensor]:
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("size", [32, 256])
+def test_critic_shapes(size: int) -> None:
+    config = STYLE.replace(image_size=size)
+    scores, features = Critic(config)(torch.randn(4, 3, size, size))
+    assert scores.shape == (4,)
+    assert [f.shape[-1] for f in features] == [size >> (i + 1) for i in range(config.levels - 1)]
+
+
+def test_critic_of_the_published_size() -> None:
+    with torch.device("meta"):
+        critic = Critic(ModelConfig("style", 128, 3, 128))
+    widths = [critic.from_rgb.weight.shape[0], *(block.conv2.weight.shape[0] for block in critic.blocks)]
+    assert widths == [48, 96, 160, 288, 512, 512] and critic.conv.weight.shape[1] == 513
+
+
+def test_minibatch_deviation_sees_neighbours_only() -> None:
+    x = torch.zeros(8, 2, 4, 4)
+    x[4:] = torch.randn(4, 2, 4, 4)
+    found = _deviation(x)
+    assert found.shape == (8, 1, 4, 4)
+    assert found[:4].max() < 1e-3 and found[4:].min() > 0.1
+    assert _deviation(torch.randn(3, 2, 4, 4)).shape == (3, 1, 4, 4)
 
 
 def test_features_of_unit_size_have_mean_square_one_at_each_place() -> None:

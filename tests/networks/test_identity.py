@@ -12,7 +12,7 @@ from tests.faceres import STRIDES, write_faceres
 from tests.training.test_objective import STYLE, answering, draws
 from vae.config import ObjectiveConfig
 from vae.networks.identity import LAYERS, LEFT, SEEN, SIDE, TOP, WIDTH, Identity, IdentityError, _tensors
-from vae.training import loop as training
+from vae.training.errors import TrainingError
 from vae.training.objective import Objective
 
 
@@ -172,11 +172,11 @@ def test_identity_joins_the_loss(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_run_without_the_network_is_told_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.training.test_loop import SHARP, lines, start
+    from tests.training.runs import SHARP, lines, start
 
     monkeypatch.setenv("VAE_FACERES", str(tmp_path / "nowhere"))
     recipe = SHARP.replace(objective={"identity": 1.0, "adversarial": 0.0}, training={"steps": 4, "validate_every": 4})
-    with pytest.raises(training.TrainingError, match="nowhere holds no faceres.json"):
+    with pytest.raises(TrainingError, match="nowhere holds no faceres.json"):
         start(tmp_path / "refused", recipe)
     monkeypatch.setenv("VAE_FACERES", str(write_faceres(tmp_path / "faceres")))
     result = start(tmp_path / "run", recipe)

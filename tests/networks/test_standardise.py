@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.bundles.test_export import STYLE, model_of
+from tests.bundles.test_graph import STYLE, model_of
 from vae.bundles.bundle import Bundle, open_bundle
-from vae.bundles.export import About, export_model, to_arrays
+from vae.bundles.card import About
+from vae.bundles.encoding import to_arrays
+from vae.bundles.export import export_model
 from vae.config import DataConfig, ModelConfig
-from vae.data.sets import ImageSet, open_data
+from vae.data.imageset import ImageSet
+from vae.data.sets import open_data
 from vae.networks.autoencoder import Autoencoder, Posterior
 from vae.networks.standardise import moments, standardise
 
@@ -113,7 +116,7 @@ def test_a_standard_bundle_draws_the_same_pictures(settings: dict[str, object], 
     model = crooked(**settings)
     plain, standard = exported(model, tmp_path / "plain"), exported(model, tmp_path / "standard", standard=True)
     assert np.abs(plain.stats.centre).max() > 1
-    train, test = sets()
+    train, _test = sets()
     x = train.images(range(len(train)))
     mu, logvar, delta = standard.encode_with_offsets(x)
     total = mu.var(0) + np.exp(logvar).mean(0)

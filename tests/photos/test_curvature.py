@@ -12,7 +12,7 @@ import torch
 from vae.__main__ import main
 from vae.bundles.bundle import open_bundle
 from vae.bundles.contract import BundleError
-from vae.bundles.export import seal
+from vae.bundles.folder import seal
 from vae.config import ModelConfig
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.weights import load_weights
@@ -147,7 +147,7 @@ def test_the_refining_worker_uses_it(tiny_style_bundle, tmp_path):
     with refine.Refiner() as refiner:
         for one in (bundle, older):
             job = refiner.start(one, photo, z, 4)
-            assert job.wait(60) and job.state == "done", job.error
+            assert job.wait(300) and job.state == "done", job.error
             found = curvature.load(one.path, one.levels, one.style_size)
             fitter = fitting.Fitter(one.model, load_weights(one.path), one.eyes, curvature=found)
             *_, (_, _, delta) = fitter.run(x, torch.from_numpy(z), 4)

@@ -214,7 +214,7 @@ def test_pasting_the_crop_itself_changes_little(photo, face, crop):
 
 
 def test_pasting_changes_the_face_and_hides_the_seam(photo, face, crop):
-    tinted = (crop.astype(int) + (40, -10, 0)).clip(0, 255).astype(np.uint8)
+    tinted = ((*crop.astype(int), 40, -10, 0)).clip(0, 255).astype(np.uint8)
     matrix = faces.align_matrix(face.eyes)
     plain = faces.paste_back(photo, tinted, matrix, match=0).astype(int) - photo
     matched = faces.paste_back(photo, tinted, matrix).astype(int) - photo

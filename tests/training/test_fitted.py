@@ -10,11 +10,6 @@ from vae.training.fitted import EVERY, PARTS, FittedPrior
 D, BATCH = 3, 256
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def two_clouds(n: int, seed: int) -> Tensor:
     """A third of the codes around (6, 0, 1), the rest around (-6, 2, 1) and longer than wide."""
     generator = torch.Generator().manual_seed(seed)

@@ -9,25 +9,11 @@ from torch import Tensor
 
 from vae.config import ModelConfig, ObjectiveConfig
 from vae.networks.autoencoder import Autoencoder, Posterior
-from vae.networks.critic import Critic, _deviation
-from vae.training.objective import (
-    Beta,
-    Draws,
-    Objective,
-    covariance_penalty,
-    psnr,
-    recolour,
-    reconstruction_loss,
-    slerp,
-)
+from vae.training.losses import covariance_penalty, recolour, reconstruction_loss, slerp
+from vae.training.objective import Draws, Objective
 
 STYLE = ModelConfig("style", 32, 3, 8, width=0.0625, style_size=16)
 CONV = ModelConfig("conv", 8, 1, 2, width=0.25)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def draws(n: int, config: ModelConfig, seed: int = 0) -> Draws:
@@ -41,41 +27,6 @@ def answering(y: Tensor, d: int = 8) -> SimpleNamespace:
     """A model whose every code is decoded to y (N, c, s, s)."""
     q = Posterior(torch.zeros(len(y), d), torch.zeros(len(y), d))
     return SimpleNamespace(encode=lambda x: q, decode=lambda z, delta=None: y.repeat(len(z) // len(y), 1, 1, 1))
-
-
-def test_reconstruction_units() -> None:
-    x, y = torch.zeros(2, 3, 8, 8), torch.stack([torch.full((3, 8, 8), 0.5), torch.zeros(3, 8, 8)])
-    assert reconstruction_loss(x, y, "mse").tolist() == pytest.approx([0.5 * 192 * 0.25, 0])
-    assert reconstruction_loss(x, y, "l1").tolist() == pytest.approx([192 * 0.5, 0])
-    assert reconstruction_loss(x, y, "multiscale").tolist() == pytest.approx([1.0, 0])
-
-
-def test_multiscale_forgives_fine_errors_at_coarse_sizes() -> None:
-    x = torch.zeros(1, 1, 16, 16)
-    checks = torch.ones(16, 16)
-    checks[::2, ::2] = checks[1::2, 1::2] = -1
-    assert reconstruction_loss(x, checks[None, None], "multiscale").item() == pytest.approx(1.0)
-
-
-def test_mse_is_the_gaussian_likelihood() -> None:
-    x, y = torch.randn(3, 1, 8, 8), torch.randn(3, 1, 8, 8)
-    nll = -torch.distributions.Normal(y, 1.0).log_prob(x).flatten(1).sum(1)
-    assert torch.allclose(reconstruction_loss(x, y, "mse"), nll - 64 * 0.5 * math.log(2 * math.pi), atol=1e-3)
-
-
-def test_psnr_of_a_known_error() -> None:
-    x = torch.zeros(1, 1, 4, 4)
-    assert psnr(x, x + 0.2).item() == pytest.approx(20.0, abs=1e-3)
-    assert psnr(x + 1, x + 5).item() == pytest.approx(106, abs=1)  # clamped before it is measured
-
-
-def test_slerp_ends_and_length() -> None:
-    a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
-    at = lambda t: slerp(a, b, torch.tensor([[t]]))  # noqa: E731
-    assert torch.allclose(at(0.0), a, atol=1e-5) and torch.allclose(at(1.0), b, atol=1e-5)
-    assert torch.allclose(at(0.5), torch.full((1, 2), 3 / math.sqrt(2)), atol=1e-5)
-    assert torch.isfinite(slerp(a, a, torch.tensor([[0.5]]))).all()
-    assert torch.isfinite(slerp(a, -a, torch.tensor([[0.5]]))).all()
 
 
 def test_loss_is_reconstruction_plus_beta_kl() -> None:
@@ -94,43 +45,6 @@ def test_autoencoder_has_no_kl() -> None:
     assert "kl" not in terms.parts and terms.total.item() == pytest.approx(terms.parts["reconstruction"].item())
 
 
-def test_warmup_grows_linearly() -> None:
-    beta = Beta(ObjectiveConfig(kl="warmup", beta=4.0, warmup=0.5))
-    assert [beta.value(p).item() for p in (0.0, 0.125, 0.5, 1.0)] == pytest.approx([0, 1, 4, 4])
-
-
-def test_controller_step_and_limits() -> None:
-    beta = Beta(ObjectiveConfig(kl="target", beta=1e-3, kl_target=200.0))
-    start = math.log(1e-3)
-    beta.update(torch.tensor(300.0))
-    assert beta.log_beta.item() == pytest.approx(start + 0.01 * 0.5, abs=1e-5)
-    beta.update(torch.tensor(1e9))
-    assert beta.log_beta.item() == pytest.approx(start + 0.015, abs=1e-5)
-    beta.update(torch.tensor(0.0))
-    assert beta.log_beta.item() == pytest.approx(start + 0.005, abs=1e-5)
-
-
-def test_controller_reaches_its_target() -> None:
-    beta = Beta(ObjectiveConfig(kl="target", beta=1e-3, kl_target=50.0, kl_gain=0.05))
-    for _ in range(2000):
-        kl = 10 / beta.value(0.5).sqrt()  # KL falls with beta, as a model's does
-        beta.update(kl)
-    assert kl.item() == pytest.approx(50, rel=0.01)
-
-
-def test_steering_holds_beta_and_survives_a_checkpoint() -> None:
-    beta = Beta(ObjectiveConfig(kl="warmup", beta=4.0))
-    beta.steer(beta=0.25)
-    again = Beta(ObjectiveConfig(kl="warmup", beta=4.0))
-    again.load_state_dict(beta.state_dict())
-    assert again.value(1.0).item() == again.value(0.0).item() == 0.25
-    controlled = Beta(ObjectiveConfig(kl="target", kl_target=10.0, beta=1.0))
-    controlled.steer(beta=0.0)
-    controlled.steer(target=20.0)
-    controlled.update(torch.tensor(15.0))
-    assert controlled.value(0.0).item() == pytest.approx(math.exp(-0.01 * 0.25), rel=1e-5)
-
-
 def test_discriminator_joins_by_progress() -> None:
     objective = Objective(ObjectiveConfig(adversarial=0.5, adversarial_start=0.5, adversarial_ramp=0.25), STYLE)
     assert [objective.sharpness(p) for p in (0, 0.49, 0.5, 0.625, 0.75, 1)] == pytest.approx([0, 0, 0, 0.5, 1, 1])
@@ -141,30 +55,6 @@ def test_discriminator_joins_by_progress() -> None:
 def test_discriminator_wants_a_style_model() -> None:
     with pytest.raises(ValueError, match="'conv' model has no discriminator; use 0"):
         Objective(ObjectiveConfig(adversarial=0.5), CONV)
-
-
-@pytest.mark.parametrize("size", [32, 256])
-def test_critic_shapes(size: int) -> None:
-    config = STYLE.replace(image_size=size)
-    scores, features = Critic(config)(torch.randn(4, 3, size, size))
-    assert scores.shape == (4,)
-    assert [f.shape[-1] for f in features] == [size >> (i + 1) for i in range(config.levels - 1)]
-
-
-def test_critic_of_the_published_size() -> None:
-    with torch.device("meta"):
-        critic = Critic(ModelConfig("style", 128, 3, 128))
-    widths = [critic.from_rgb.weight.shape[0], *(block.conv2.weight.shape[0] for block in critic.blocks)]
-    assert widths == [48, 96, 160, 288, 512, 512] and critic.conv.weight.shape[1] == 513
-
-
-def test_minibatch_deviation_sees_neighbours_only() -> None:
-    x = torch.zeros(8, 2, 4, 4)
-    x[4:] = torch.randn(4, 2, 4, 4)
-    found = _deviation(x)
-    assert found.shape == (8, 1, 4, 4)
-    assert found[:4].max() < 1e-3 and found[4:].min() > 0.1
-    assert _deviation(torch.randn(3, 2, 4, 4)).shape == (3, 1, 4, 4)
 
 
 def test_latents_are_slerps_mixes_and_draws() -> None:
@@ -219,26 +109,6 @@ def test_discriminator_learns_to_tell_them_apart() -> None:
 
 
 # ---------------------------------------------------------------- covariance
-
-
-def test_covariance_penalty_of_a_standard_normal_cloud_is_nothing() -> None:
-    mu = torch.cat([torch.eye(3), -torch.eye(3)])  # covariance I / 3
-    assert covariance_penalty(Posterior(mu, torch.full((6, 3), math.log(2 / 3)))).item() == pytest.approx(0, abs=1e-12)
-    z = torch.randn(4000, 8, generator=torch.Generator().manual_seed(0))
-    penalty = covariance_penalty(Posterior(z, torch.full_like(z, -30.0)))
-    assert penalty.item() == pytest.approx(9 / 4000, rel=0.5)  # about d / N is left to chance
-
-
-@pytest.mark.parametrize(
-    ("mu", "expected"),
-    [
-        ([[1.0, 0.0], [3.0, 0.0]], 0.25 + 2.0),  # C = diag(1.5, 0.5) around (2, 0)
-        ([[1.0, 1.0], [-1.0, -1.0]], 1.25),  # C = [[1.5, 1], [1, 1.5]]
-    ],
-)
-def test_covariance_penalty_by_hand(mu: list[list[float]], expected: float) -> None:
-    q = Posterior(torch.tensor(mu), torch.tensor([[0.25, 0.75], [0.75, 0.25]]).log())  # mean variance 1/2
-    assert covariance_penalty(q).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_covariance_joins_the_loss_and_reaches_the_encoder() -> None:
@@ -391,15 +261,6 @@ def test_objective_hands_on_the_codes_of_the_batch() -> None:
 
 
 # ---------------------------------------------------------------- colours of what the discriminator sees
-
-
-def test_recolouring_by_hand() -> None:
-    x = torch.rand(1, 3, 8, 8) - 0.5
-    change = lambda *u, strength=0.2: recolour(x, torch.tensor([u]), strength)  # noqa: E731
-    assert torch.allclose(change(0.5, 0.5, 0.9), x) and torch.allclose(change(0.5, 0.5, 0.1), x.flip(3))
-    assert torch.allclose(change(1.0, 0.5, 0.9), x + 0.2) and torch.allclose(change(0.0, 0.5, 0.9), x - 0.2)
-    assert torch.allclose(change(0.5, 1.0, 0.9), x.mean() + 1.2 * (x - x.mean()), atol=1e-6)
-    assert torch.equal(change(0.9, 0.2, 0.9, strength=0.0), change(0.5, 0.5, 0.9, strength=0.0))
 
 
 def test_images_of_a_place_share_their_colours() -> None:

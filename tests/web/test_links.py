@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import ROOT, make_tiny_bundle
 from vae.__main__ import main
 from vae.bundles.bundle import Bundle, open_bundle
-from vae.bundles.contract import BundleError
-from vae.bundles.export import ExportError, rename
+from vae.bundles.contract import BundleError, ExportError
+from vae.bundles.folder import rename
 from vae.bundles.registry import Registry
-from vae.photos import blend
+from vae.photos.sources import drawn_source
 from vae.space import latent
 from vae.web.blend import live as blend_live
 from vae.web.core import services, state
@@ -49,7 +49,7 @@ def old(registry: Registry) -> Bundle:
 
 
 def page(name: str, **query: str) -> AppTest:
-    made = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=60)
+    made = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=300)
     for key, value in {"plain": "1", **query}.items():
         made.query_params[key] = value
     made.run()
@@ -106,7 +106,7 @@ def test_a_digest_of_former_days_counts_after_those_of_now(registry: Registry) -
 
 
 def test_a_blend_s_link_from_before_is_rebuilt_with_the_model_that_made_it(old: Bundle) -> None:
-    sources = [blend.drawn_source(old, seed) for seed in (1, 2)]
+    sources = [drawn_source(old, seed) for seed in (1, 2)]
     there = blend_live.Desk(old.digest, [blend_live.Person(s) for s in sources], np.full((old.levels, 2), 0.5))
     shown = page("blend", **{**blend_live.link(old, there), "model": NEW})
     here = shown.session_state["blend-desk"][OLD]

@@ -20,8 +20,11 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import ROOT
 from vae.bundles.bundle import Bundle, open_bundle
 from vae.bundles.registry import Registry
-from vae.photos import blend
-from vae.space import atlas
+from vae.photos import blend, recognition
+from vae.photos.refine_sources import with_offsets
+from vae.photos.sources import drawn_source, photo_source, reconstruct
+from vae.space import mixing
+from vae.space.round_trip import round_trip
 from vae.web.blend import live as blend_live
 from vae.web.core import services, state
 from vae.web.explore import live as explore_live
@@ -74,7 +77,7 @@ def site(home: Path, start_app: Callable[..., Any]) -> Iterator[str]:
 
 def post(site: str, path: str, body: bytes) -> bytes:
     request = urllib.request.Request(f"{site}/api/{path}", body, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return answer.read()
 
 
@@ -128,7 +131,7 @@ def test_a_photo_has_its_offsets_from_the_first_picture_on(
     refiner = FakeRefiner()
     monkeypatch.setattr(services, "refiner", refiner)
     monkeypatch.setattr(services, "registry", Registry([home / "models"]))
-    page = AppTest.from_file(str(ROOT / "pages" / "explore.py"), default_timeout=60)
+    page = AppTest.from_file(str(ROOT / "pages" / "explore.py"), default_timeout=300)
     page.query_params["plain"] = "1"
     page.run()
     page.file_uploader(key=f"upload-{NAME}").upload("a.png", file, "image/png").run()
@@ -164,19 +167,19 @@ def test_people_of_a_blend_have_their_offsets_and_refining_begins_there(
 ) -> None:
     refiner = FakeRefiner()
     monkeypatch.setattr(services, "refiner", refiner)
-    source = blend.photo_source(bundle, file, "a.png")
+    source = photo_source(bundle, file, "a.png")
     expected = bundle.encode_with_offsets(source.crop[None])[2][0]
     assert np.array_equal(source.delta, expected) and not source.refined
-    assert np.array_equal(blend.reconstruct(bundle, [source])[0], once)
-    drawn = blend.drawn_source(bundle, 1)
-    end = blend.blend(bundle, [source, drawn], blend.pair_weights(bundle.levels, 0.0))
+    assert np.array_equal(reconstruct(bundle, [source])[0], once)
+    drawn = drawn_source(bundle, 1)
+    end = blend.blend(bundle, [source, drawn], mixing.pair_weights(bundle.levels, 0.0))
     assert np.array_equal(end, once) and drawn.delta is None
-    (refined,) = blend.with_offsets([source], [0], expected[None] + 1)
+    (refined,) = with_offsets([source], [0], expected[None] + 1)
     assert refined.refined and np.array_equal(refined.delta, expected + 1)
     here = blend_live.Desk(bundle.digest, [blend_live.Person(refined), blend_live.Person(drawn)])
     blend_live.handle(bundle, here, {"name": "refine"})  # anew: from what the encoder said, not from where it ended
     assert np.array_equal(refiner.jobs[0].delta, expected[None])
-    assert here.people[0].before.psnr == pytest.approx(blend.likeness(bundle, source).psnr)
+    assert here.people[0].before.psnr == pytest.approx(recognition.likeness(bundle, source).psnr)
     refiner.jobs[0].latest = SimpleNamespace(delta=expected[None] + 2)
     blend_live.handle(bundle, here, {"name": "refined"})
     assert np.array_equal(here.people[0].source.delta, expected + 2) and here.people[0].source.refined
@@ -187,8 +190,8 @@ def test_only_photos_that_are_not_refined_yet_offer_refining(
 ) -> None:
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(blend_live, "component", lambda *_: lambda **given: told.append(given["data"]))
-    source = blend.photo_source(bundle, file, "a.png")
-    for one in (source, blend.with_offsets([source], [0], source.delta[None] + 1)[0]):
+    source = photo_source(bundle, file, "a.png")
+    for one in (source, with_offsets([source], [0], source.delta[None] + 1)[0]):
         blend_live.mount(bundle, blend_live.Desk(bundle.digest, [blend_live.Person(one)]))
     assert [data["refinable"] for data in told] == [True, False]
     assert np.array_equal(np.frombuffer(base64.b64decode(told[0]["sources"][0]["delta"]), "<f4"), source.delta.ravel())
@@ -201,7 +204,7 @@ def test_the_map_s_error_of_reconstruction_is_that_of_one_pass(bundle: Bundle) -
     pictures = bundle.decode(bundle.codes.mu)
     mu, _, delta = bundle.encode_with_offsets(pictures)
     difference = bundle.decode(mu, delta).astype(np.float64) - pictures
-    assert np.allclose(atlas.round_trip(bundle), np.sqrt((difference**2).mean((1, 2, 3))), rtol=1e-3)
+    assert np.allclose(round_trip(bundle), np.sqrt((difference**2).mean((1, 2, 3))), rtol=1e-3)
 
 
 def test_models_are_compared_by_their_reconstructions_in_one_pass(bundle: Bundle, crop: np.ndarray) -> None:

@@ -15,13 +15,14 @@ from PIL import Image
 from tests.conftest import ROOT
 from vae.bundles.bundle import open_bundle
 from vae.space import latent
+from vae.space.axes import bases
 
 FACES = ROOT / "assets" / "models" / "faces-128"
 
 
 def call(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """One request: status, headers in lower case, body."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=300)
     try:
         connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
         response = connection.getresponse()
@@ -50,7 +51,7 @@ def faces():
 
 
 def test_models_lists_what_ships(app_url):
-    status, headers, body = call(app_url, "GET", "/api/models")
+    status, _headers, body = call(app_url, "GET", "/api/models")
     entries = {entry["name"]: entry for entry in json.loads(body)}
     assert status == 200
     assert entries["faces-128"]["latent_size"] == 128 and entries["faces-128"]["image_size"] == 128
@@ -92,7 +93,9 @@ def test_decode_by_the_light_decoder(app_url, faces):
     assert np.abs(images - faces.decode(z, quick=True)).max() <= 1 and np.abs(images - faces.decode(z)).max() > 8
     # A model without one answers with its only decoder.
     digit = floats(1, 2)
-    one, other = (call(app_url, "POST", f"/api/decode?model=digits-2d{q}", digit.tobytes())[2] for q in ("", "&quick=1"))
+    one, other = (
+        call(app_url, "POST", f"/api/decode?model=digits-2d{q}", digit.tobytes())[2] for q in ("", "&quick=1")
+    )
     assert one == other
 
 
@@ -122,7 +125,10 @@ def test_decode_repeats_grey_to_rgb_and_answers_png(app_url):
 
 def test_decode_clips_what_lies_far_out(app_url):
     far, edge = np.full((1, 2), 1e30, "<f4"), np.full((1, 2), 1e6, "<f4")
-    assert call(app_url, "POST", "/api/decode?model=digits-2d", far.tobytes())[2] == call(app_url, "POST", "/api/decode?model=digits-2d", edge.tobytes())[2]
+    assert (
+        call(app_url, "POST", "/api/decode?model=digits-2d", far.tobytes())[2]
+        == call(app_url, "POST", "/api/decode?model=digits-2d", edge.tobytes())[2]
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +170,9 @@ def test_decode_survives_random_bodies(app_url):
 
 
 def test_pages_of_other_sites_are_kept_out(app_url):
-    sentence = refusal(app_url, "POST", "/api/decode?model=digits-2d", floats(1, 2).tobytes(), Sec_Fetch_Site="cross-site")
+    sentence = refusal(
+        app_url, "POST", "/api/decode?model=digits-2d", floats(1, 2).tobytes(), Sec_Fetch_Site="cross-site"
+    )
     assert "other sites" in sentence
 
 
@@ -203,7 +211,7 @@ def test_sample_gives_the_same_numbers_for_the_same_seed(app_url, faces):
 
 def test_axes_describe_every_slider(app_url, faces):
     answer = json.loads(call(app_url, "GET", "/api/axes?model=faces-128")[2])
-    assert [basis["name"] for basis in answer["bases"]] == list(latent.bases(faces))
+    assert [basis["name"] for basis in answer["bases"]] == list(bases(faces))
     for basis in answer["bases"]:
         k = len(basis["axes"])
         W, D = (np.frombuffer(base64.b64decode(basis[key]), "<f4").reshape(k, 128) for key in "WD")

@@ -15,9 +15,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from vae.config import PRESETS, ConfigError, ModelConfig
-from vae.jobs import job as jobs
-from vae.jobs import library
-from vae.web.train import launch as train_launch
+from vae.jobs import folders, jobs, library, questions
+from vae.jobs.job import Job, write_state
+from vae.web.train import recipe as train_recipe
 from vae.web.train.view import may_train
 
 PAGE = Path(__file__).resolve().parents[2] / "pages" / "train.py"
@@ -29,13 +29,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VAE_HOME", str(tmp_path))
     monkeypatch.setenv("VAE_ALLOW_TRAINING", "1")
     known = {"cores": 2, "memory": 8 * 2**30, "devices": [{"id": "cpu", "title": "CPU, 2 cores", "memory": 8 * 2**30}]}
-    monkeypatch.setattr(jobs, "machine", lambda: known)
+    monkeypatch.setattr(questions, "machine", lambda: known)
     return tmp_path
 
 
 def page(view: str = "", **query: str) -> AppTest:
     """The page, opened at one of its parts."""
-    app = AppTest.from_file(str(PAGE), default_timeout=60)
+    app = AppTest.from_file(str(PAGE), default_timeout=300)
     for key, value in {**({"view": view} if view else {}), **query}.items():
         app.query_params[key] = value
     app.run()
@@ -51,7 +51,7 @@ def texts(app: AppTest) -> str:
 
 def old_job(
     title: str = "Digits of mine", state: str = "finished", note: str = "", kl: tuple[float, ...] = (2.0, 1.0)
-) -> jobs.Job:
+) -> Job:
     """A job as it lies on disk after training."""
     recipe = PRESETS["digits-2d"]
     job = jobs.create(recipe, title)
@@ -89,11 +89,11 @@ def old_job(
     for step in (50, 100):
         for kind in ("reconstructions", "samples", "traversal"):
             Image.fromarray(np.full((28, 56), step, np.uint8)).save(job.run / "sheets" / f"{step:08d}-{kind}.png")
-    jobs.write_json(
+    folders.write_json(
         job.run / "status.json",
         {"state": "finished", "step": 100, "images": 12800, "seconds": 14.0, "progress": 1.0, "time": 1.0},
     )
-    jobs.write_state(job.folder, state, note)
+    write_state(job.folder, state, note)
     return job
 
 
@@ -124,17 +124,17 @@ def test_elsewhere_the_page_says_so_and_offers_nothing(home, monkeypatch):
 
 
 def test_choices_become_a_recipe():
-    recipe = train_launch.build_recipe("sharp", {
+    recipe = train_recipe.build_recipe("sharp", {
         "model": {"image_size": 128, "channels": 3, "latent_size": 64},
         "objective": {"kl": "target", "kl_target": 120.0},
         "training": {"minutes": 3.0, "batch_size": 8}, "data": {"sources": ["/pictures"]},
     })  # fmt: skip
     assert (recipe.model.image_size, recipe.model.latent_size, recipe.objective.kl_target) == (128, 64, 120.0)
     assert (recipe.training.minutes, recipe.training.steps, recipe.objective.adversarial) == (3.0, 0, 0.5)
-    kept = train_launch.build_recipe("sharp", {"model": {"image_size": 64}}, ModelConfig("conv", 28, 1, 2))
+    kept = train_recipe.build_recipe("sharp", {"model": {"image_size": 64}}, ModelConfig("conv", 28, 1, 2))
     assert kept.model.image_size == 28 and kept.objective.adversarial == 0.0
     with pytest.raises(ConfigError, match="learning_rate"):
-        train_launch.build_recipe("vae", {"training": {"steps": 5, "learning_rate": 0.0}})
+        train_recipe.build_recipe("vae", {"training": {"steps": 5, "learning_rate": 0.0}})
 
 
 def test_launch_shows_the_pictures_and_prepares_a_job(home):
@@ -234,11 +234,11 @@ def test_a_job_that_was_killed_offers_to_resume(home):
 
 def test_orders_reach_a_running_job(home, monkeypatch):
     job = old_job("At work", "running")
-    jobs.write_json(
+    folders.write_json(
         job.run / "status.json",
         {"state": "running", "step": 100, "progress": 0.4, "time": time.time() + 5, "seconds_left": 600},
     )
-    monkeypatch.setattr(jobs.Job, "locked", True)
+    monkeypatch.setattr(Job, "locked", True)
     app = page("jobs", job=job.id)
     app.button(key="train_pause").click().run()
     assert job.orders == {"command": "pause"}

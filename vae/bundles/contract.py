@@ -40,6 +40,10 @@ class BundleError(ValueError):
     """A bundle, or a number for it, that cannot be used; the message is one sentence for the user."""
 
 
+class ExportError(ValueError):
+    """A bundle that cannot be made; one sentence that names the reason and the remedy."""
+
+
 def level_at(size: int) -> int:
     """Index of the decoder's level that draws at `size` pixels, a power of two from 4 on."""
     return int(math.log2(size)) - 2

@@ -10,7 +10,7 @@ from vae.likeness import psnr, ssim
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
-    from vae.data.sets import ImageSet
+    from vae.data.imageset import ImageSet
 
 ACTIVE_VARIANCE = 0.01
 

@@ -25,8 +25,9 @@ from vae.config import Config, ModelConfig
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
 from vae.space import latent
-from vae.training.loop import choose_device, uses_bf16
-from vae.training.objective import reconstruction_loss
+from vae.space.axes import bases
+from vae.training.losses import reconstruction_loss
+from vae.training.processes import choose_device, uses_bf16
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -78,7 +79,7 @@ class CodeSource:
 
     def __init__(self, bundle: Bundle):
         self.bundle, self.stats = bundle, bundle.stats
-        self.axes = np.concatenate([basis.D for basis in latent.bases(bundle).values()])  # (K, d), a sigma each
+        self.axes = np.concatenate([basis.D for basis in bases(bundle).values()])  # (K, d), a sigma each
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Codes for each level, (n, L, d) float32: a third of them mixes of two."""
@@ -305,7 +306,8 @@ def measure(bundle: Bundle, count: int = TEST_CODES) -> dict[str, float]:
 
 def install(bundle: Bundle, decoder: StyleDecoder, width: float, made_by: str) -> dict[str, float]:
     """Put a light decoder into a bundle's folder, with its figures in config.json and card.md -> the figures."""
-    from vae.bundles.export import extend, to_arrays
+    from vae.bundles.encoding import to_arrays
+    from vae.bundles.folder import extend
 
     weights = to_arrays({PREFIX + key: value for key, value in decoder.state_dict().items()})
     data = graph.style_decoder(light_config(bundle.model, width), weights).SerializeToString()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vae.evaluation.running import running_app
 from vae.paths import ASSETS, ROOT
 
 DRAG_SECONDS = 5.0
@@ -45,28 +45,28 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 
 @contextmanager
-def running_app(prepare: Callable[[Path], None] | None = None) -> Iterator[str]:
-    """The app in its own process on a free port; `prepare` fills the user's folder first."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def fresh_app(prepare: Callable[[Path], None] | None = None) -> Iterator[str]:
+    """The app with a user's folder of its own, which `prepare` fills first; yields its address."""
     with tempfile.TemporaryDirectory() as home:
         if prepare:
             prepare(Path(home))
-        env = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "VAE_HOME": home}
-        process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=env, stdout=subprocess.DEVNULL)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(f"{url}/api/health", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        with running_app(Path(home)) as url:
             yield url
-        finally:
-            process.terminate()
-            process.wait(10)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """The browser of the tests."""
+    from playwright.sync_api import sync_playwright
+
+    sys.path.insert(0, str(ROOT))
+    from tests.browser.chromium import find
+    from tests.browser.conftest import FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), headless=True, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 def frames(page: Any) -> int:
@@ -110,14 +110,7 @@ def choose_engine(page: Any, engine: str) -> None:
 
 def bench_live(url: str) -> None:
     """First face, and frames per second under the hand on both engines."""
-    from playwright.sync_api import sync_playwright
-
-    sys.path.insert(0, str(ROOT))
-    from tests.browser.chromium import find
-    from tests.browser.conftest import FLAGS
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), headless=True, args=FLAGS)
+    with chromium() as browser:
         first = []
         for _ in range(REPEATS):
             context = browser.new_context(viewport={"width": 1440, "height": 900})
@@ -142,7 +135,6 @@ def bench_live(url: str) -> None:
                 f"{engine.lower()} engine, {DRAG_SECONDS:.0f} s of continuous drag",
                 spread([drag(page) for _ in range(3)], "frames/s"),
             )
-        browser.close()
 
 
 def bench_server(url: str) -> None:
@@ -306,14 +298,7 @@ def hover(page: Any, seconds: float = DRAG_SECONDS) -> float:
 
 def bench_atlas() -> None:
     """The map: first view, hover, lasso, with 10,000 and with 100,000 codes."""
-    from playwright.sync_api import sync_playwright
-
-    sys.path.insert(0, str(ROOT))
-    from tests.browser.chromium import find
-    from tests.browser.conftest import FLAGS
-
-    with running_app(crowd) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), headless=True, args=FLAGS)
+    with fresh_app(crowd) as url, chromium() as browser:
         for model, count in (("faces-128", "10,000"), ("crowd", "100,000")):
             first = []
             for _ in range(REPEATS):
@@ -346,14 +331,13 @@ def bench_atlas() -> None:
             row(f"map of {count} codes, lasso of {runs[0][0]:,}: figures", spread([r[1] for r in runs], "ms", 0))
             row(f"map of {count} codes, lasso of {runs[0][0]:,}: contact sheet", spread([r[2] for r in runs], "ms", 0))
             page.context.close()
-        browser.close()
 
 
 def bench_training() -> None:
     """Our training loop against a plain PyTorch loop, in a process of its own: torch stays out of this one."""
-    from vae.jobs import job as jobs
+    from vae.jobs import questions
 
-    for device in jobs.machine()["devices"]:
+    for device in questions.machine()["devices"]:
         command = [sys.executable, "-m", "vae.evaluation.bench_training", device["id"]]
         found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.splitlines()[-1])
         row(f"digits VAE, plain PyTorch loop, {device['title']}", spread(found["plain"], "images/s", 0))
@@ -386,7 +370,7 @@ def run(args: argparse.Namespace) -> int:
     row("cores", str(os.cpu_count()))
     for name in chosen:
         if name == "live":
-            with running_app() as url:
+            with fresh_app() as url:
                 bench_live(url)
                 bench_server(url)
         else:

@@ -15,10 +15,12 @@ from pathlib import Path
 import torch
 
 from vae.config import PRESETS, Recipe
-from vae.data.sets import ImageSet, open_split
+from vae.data.imageset import ImageSet
+from vae.data.sets import open_split
 from vae.networks.autoencoder import Autoencoder
-from vae.training.loop import to_pixels, train
-from vae.training.objective import reconstruction_loss
+from vae.networks.pixels import to_pixels
+from vae.training.loop import train
+from vae.training.losses import reconstruction_loss
 
 ROUNDS, STEPS, EVERY = 6, 60, 10
 

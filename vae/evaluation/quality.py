@@ -19,7 +19,7 @@ from vae.space import latent
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
-    from vae.data.sets import ImageSet
+    from vae.data.imageset import ImageSet
 
 Array = np.ndarray
 Say = Callable[[str], None]
@@ -43,7 +43,7 @@ def posterior(mu: Array, logvar: Array) -> dict[str, float]:
         "smallest_std": float(np.sqrt(values[0])),
         "offset": float(np.linalg.norm(mean)),
         "gap": float(gap),
-        "kl": float((0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)).sum(1).mean()),
+        "kl": float(latent.kl(mu, logvar).mean()),
     }
 
 
@@ -86,6 +86,7 @@ def report(
     import torch
 
     from vae.networks.perceptual import perceptual
+    from vae.networks.pixels import to_pixels
 
     count = min(count, len(data))
     if count < LEAST:
@@ -93,7 +94,7 @@ def report(
     network = perceptual()
 
     def pixels(images: Array) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return to_pixels(torch.from_numpy(np.ascontiguousarray(images)))
 
     @torch.no_grad()
     def features(images: Array) -> Array:

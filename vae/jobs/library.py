@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import secrets
 import shutil
 import stat
@@ -18,28 +17,15 @@ from typing import IO
 
 from vae.bundles.bundle import open_bundle
 from vae.bundles.contract import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError
-from vae.jobs.job import (
-    TRASH_DAYS,
-    Job,
-    JobError,
-    disk_sentence,
-    get_job,
-    list_jobs,
-    read_json,
-    runs_home,
-    slug,
-    write_json,
-)
-from vae.paths import ASSETS, user_home
+from vae.jobs.folders import disk_sentence, models_home, read_json, runs_home, write_json
+from vae.jobs.job import Job, JobError
+from vae.jobs.jobs import ID, free_name, list_jobs
+from vae.paths import user_home
 
+TRASH_DAYS = 7.0
 MAX_ENTRIES = 200_000
 MAX_UNPACKED_BYTES = 4 * 2**30
 BUNDLE_FILES = ("config.json", *REQUIRED_FILES, *OPTIONAL_FILES)
-
-
-def models_home() -> Path:
-    """The folder of the user's own models."""
-    return user_home() / "models"
 
 
 def own_models() -> list[str]:
@@ -132,7 +118,7 @@ def trashed() -> list[Trashed]:
 def restore(item: Trashed) -> None:
     """Bring it back to where it was. Raises JobError when that name is in use again."""
     home = models_home() if item.kind == "model" else runs_home()
-    pattern = NAME if item.kind == "model" else re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+    pattern = NAME if item.kind == "model" else ID
     if not pattern.fullmatch(item.name):
         raise JobError(f"{item.name[:60]!r} is no name of a {item.kind}; it cannot be brought back")
     if (home / item.name).exists():
@@ -207,7 +193,7 @@ def import_zip(file: IO[bytes], title: str) -> str:
                             )
                         out.write(block)
         bundle = open_bundle(building / "model")
-        name = _free(slug(str(bundle.config.get("name") or title)))
+        name = free_name(str(bundle.config.get("name") or title))
         write_json(building / "model" / "config.json", {**bundle.config, "name": name})
         os.rename(building / "model", models_home() / name)
         return name
@@ -221,36 +207,6 @@ def import_zip(file: IO[bytes], title: str) -> str:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _free(base: str) -> str:
-    """A model's name that is not taken."""
-    taken = {job.name for job in list_jobs()} | set(own_models())
-    with contextlib.suppress(OSError):
-        taken |= {entry.name for entry in os.scandir(ASSETS / "models")}
-    name, number = base, 1
-    while name in taken:
-        number += 1
-        name = f"{base}-{number}"
-    return name
-
-
 def job_of(name: str) -> Job | None:
     """The job that made a model, while its folder is there."""
     return next((job for job in list_jobs() if job.name == name), None)
-
-
-__all__ = [
-    "BUNDLE_FILES",
-    "Trashed",
-    "delete_job",
-    "delete_model",
-    "empty_trash",
-    "export_zip",
-    "get_job",
-    "import_zip",
-    "job_of",
-    "models_home",
-    "own_models",
-    "rename",
-    "restore",
-    "trashed",
-]

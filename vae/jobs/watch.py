@@ -15,10 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vae.config import Recipe
+from vae.config import COLLAPSED_NATS, Recipe
 
-# A dimension whose code carries less than this says next to nothing about the picture.
-COLLAPSED_NATS = 0.05
 FEW_PICTURES = 500
 KINDS = ("reconstructions", "samples", "traversal")
 

@@ -25,7 +25,7 @@ from vae.hardware import native_bf16
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import act, upsample
 from vae.photos.curvature import coordinates
-from vae.training.objective import psnr
+from vae.training.losses import psnr
 
 # Adam: rate and first moment over delta itself; length of a step and first moment over coordinates that act alike; the
 # second moment; and the share of the steps over which the rate falls to 0.

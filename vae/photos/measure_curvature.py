@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
     """Measure the curvature of a bundle that has none yet, and put it there."""
-    from vae.bundles.export import extend
+    from vae.bundles.folder import extend
     from vae.networks.weights import load_weights
 
     if not bundle.levels:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import subprocess
 import sys
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vae.paths import ROOT
 from vae.photos.frames import read_frame, write_frame
+from vae.photos.refine_job import FINISHED, Job, Step
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -32,7 +30,6 @@ MAX_IMAGES = 8
 MAX_WAITING = 16
 KEPT_JOBS = 64
 IDLE_SECONDS = 300.0
-FINISHED = ("done", "cancelled", "failed")
 
 
 class RefineError(ValueError):
@@ -51,109 +48,6 @@ def _checked(bundle: Bundle, delta: np.ndarray, count: int) -> np.ndarray:
         found = f"{delta.dtype} {delta.shape}"
         raise RefineError(f"The offsets must be finite numbers {shape}, not {found}; encode the crops first.")
     return np.ascontiguousarray(delta, "<f4")
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """State after `step` of `total` steps: psnr (n,) in dB, of the crop drawn with `delta` (n, L, S) float32."""
-
-    step: int
-    total: int
-    psnr: np.ndarray
-    delta: np.ndarray
-
-
-class Job:
-    """Some photos being refined together. Thread-safe."""
-
-    def __init__(self, refiner: Refiner, count: int, total: int):
-        self.id = secrets.token_urlsafe(16)
-        self.count, self.total = count, total
-        self.started = time.monotonic()
-        self._refiner = refiner
-        self._changed = threading.Condition()
-        self._state, self._error = "waiting", None
-        self._steps: list[Step] = []
-
-    @property
-    def state(self) -> str:
-        """'waiting', 'running', 'done', 'cancelled' or 'failed'."""
-        return self._state
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more will come."""
-        return self._state in FINISHED
-
-    @property
-    def error(self) -> str | None:
-        """A sentence, when the job failed."""
-        return self._error
-
-    @property
-    def steps(self) -> list[Step]:
-        """All steps so far; the first, number 0, is the picture before refining."""
-        with self._changed:
-            return list(self._steps)
-
-    @property
-    def latest(self) -> Step | None:
-        """The last step so far."""
-        with self._changed:
-            return self._steps[-1] if self._steps else None
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end -> whether it has come."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.finished, timeout)
-
-    def wait_step(self, after_step: int = -1, timeout: float | None = None) -> Step | None:
-        """Wait for a step beyond `after_step` -> the latest; None at the timeout or when the job ended without one."""
-
-        def newer() -> bool:
-            return bool(self._steps) and self._steps[-1].step > after_step
-
-        with self._changed:
-            self._changed.wait_for(lambda: newer() or self.finished, timeout)
-            return self._steps[-1] if newer() else None
-
-    def subscribe(self) -> Iterator[Step]:
-        """Every step from the first on, as they come, until the job ends (look at `state` then)."""
-        seen = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: len(self._steps) > seen or self.finished)
-                fresh = self._steps[seen:]
-                if not fresh:
-                    return
-            seen += len(fresh)
-            yield from fresh
-
-    def cancel(self) -> None:
-        """Stop within a step; the steps so far stay. Does nothing after the end."""
-        if self._end("cancelled"):
-            self._refiner._cancelled(self)
-
-    def _end(self, state: str, error: str | None = None) -> bool:
-        with self._changed:
-            if self.finished:
-                return False
-            self._state, self._error = state, error
-            self._changed.notify_all()
-            return True
-
-    def _run(self) -> None:
-        with self._changed:
-            if not self.finished:
-                self._state = "running"
-                self._changed.notify_all()
-
-    def _add(self, step: Step) -> None:
-        with self._changed:
-            if not self.finished:
-                self._state = "running"
-                self._steps.append(step)
-                self._changed.notify_all()
 
 
 class _Worker:
@@ -259,7 +153,7 @@ class Refiner:
         start = b"" if delta is None else _checked(bundle, np.asarray(delta), len(images)).tobytes()
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= MAX_STEPS:
             raise RefineError(f"The number of steps is {steps}; use 1 to {MAX_STEPS}.")
-        job = Job(self, len(images), int(steps))
+        job = Job(len(images), int(steps), self._cancelled)
         header = {
             "op": "refine", "job": job.id, "bundle": str(bundle.path), "digest": bundle.digest,
             "shape": list(images.shape), "latent": bundle.latent_size, "steps": int(steps),
@@ -291,7 +185,7 @@ class Refiner:
         if worker is not None:
             worker.stop()
             for job in list(worker.jobs.values()):
-                job._end("failed", "Refining was ended with the app; start it again.")
+                job.end("failed", "Refining was ended with the app; start it again.")
 
     def __enter__(self) -> Refiner:
         return self
@@ -344,12 +238,12 @@ class Refiner:
             return
         op = header["op"]
         if op == "started":
-            job._run()
+            job.run()
         elif op == "step":
             delta = np.frombuffer(payload, "<f4").reshape(header["shape"])
-            job._add(Step(header["step"], header["total"], np.array(header["psnr"], np.float32), delta))
+            job.add(Step(header["step"], header["total"], np.array(header["psnr"], np.float32), delta))
         elif op in FINISHED:
-            job._end(op, header.get("error"))
+            job.end(op, header.get("error"))
             with self._lock:
                 del worker.jobs[job.id]
                 self._rest()
@@ -360,5 +254,5 @@ class Refiner:
             if self._worker is worker:
                 self._worker = None
         for job in list(worker.jobs.values()):
-            job._end("failed", f"The refining process ended unexpectedly (exit code {code}); start the refining again.")
+            job.end("failed", f"The refining process ended unexpectedly (exit code {code}); start the refining again.")
         worker.jobs.clear()

@@ -95,6 +95,8 @@ class Server:
     def _refine(self, header: dict[str, Any], payload: bytes) -> None:
         import torch
 
+        from vae.networks.pixels import to_pixels
+
         job, (n, height, width, channels), steps = header["job"], header["shape"], header["steps"]
         write_frame(self.sink, {"op": "started", "job": job})
         fitter = self._fitter(header)
@@ -103,7 +105,7 @@ class Server:
         numbers = torch.frombuffer(bytearray(payload[count:]), dtype=torch.float32)
         z, start = numbers[: n * header["latent"]].view(n, -1), numbers[n * header["latent"] :]
         start = start.view(n, fitter.config.levels, fitter.config.style_size) if len(start) else None
-        x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = to_pixels(pixels)
         for step, quality, delta in fitter.run(x, z, steps, start):
             if job in self.cancelled:
                 raise Cancelled

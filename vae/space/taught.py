@@ -1,7 +1,7 @@
 """Directions that the user taught: one JSON file each, under user_home()/directions/DIGEST. NumPy only.
 
 A direction is a linear read-out w of codes; it is moved along cov @ w, as the bundle's own named directions are
-(vae.space.latent). The digest ties it to the numbers of one model: in another model the same w means nothing.
+(vae.space.axes). The digest ties it to the numbers of one model: in another model the same w means nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A prior that follows the codes while a model learns: a mixture of Gaussians, fitted a little at every step.
 
-The app draws from such a mixture (vae.bundles.export.prior fits the bundle's own), since the codes of pictures are no exact
+The app draws from such a mixture (vae.bundles.statistics.prior fits the bundle's own), since the codes of pictures are no exact
 unit Gaussian. Draws that are to look real have to be drawn from where the app will draw them.
 """
 

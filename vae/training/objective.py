@@ -7,7 +7,6 @@ Images are (N, c, s, s) in [-1, 1]. Every loss is per image: summed over the dim
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,109 +19,14 @@ from vae.networks.autoencoder import Autoencoder, Posterior
 from vae.networks.critic import Critic, Judges, unit
 from vae.networks.identity import Identity
 from vae.networks.perceptual import CHANNELS, Perceptual, feature_distance
+from vae.training.beta import Beta
 from vae.training.fitted import FittedPrior
+from vae.training.losses import covariance_penalty, recolour, reconstruction_loss, slerp
 
-LOG_BETA_MIN, LOG_BETA_MAX = -20.0, 10.0
 # Of the five feature maps of vae.networks.perceptual these many are judged: the last is what vae.evaluation.quality measures with.
 JUDGED = 4
 NEAR = 0.1  # length of the step, in sizes of a feature, that measures how steep the judges are
 PENALISED = 32  # images of each kind whose slope the discriminator's penalty is taken of
-
-
-def reconstruction_loss(x: Tensor, y: Tensor, kind: str) -> Tensor:
-    """Distance of the reconstructions y from x, both (N, c, s, s) -> (N,).
-
-    mse: half the squared error, summed (nats, Gaussian of unit variance, less its constant).
-    l1: absolute error, summed (nats, Laplace of unit scale, less its constant).
-    multiscale: mean absolute error at full size + mean of those at 1/2, 1/4 and 1/8 size.
-    """
-    if kind == "mse":
-        return 0.5 * (x - y).square().flatten(1).sum(1)
-    error = x - y
-    if kind == "l1":
-        return error.abs().flatten(1).sum(1)
-    coarse = [F.avg_pool2d(error, k).abs().flatten(1).mean(1) for k in (2, 4, 8)]  # pooling is linear: one pass
-    return error.abs().flatten(1).mean(1) + torch.stack(coarse).mean(0)
-
-
-def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of y, clamped to [-1, 1], against x: (N,) in dB."""
-    error = (x - y.clamp(-1, 1)).square().flatten(1).mean(1)
-    return 10 * torch.log10(4 / error.clamp_min(1e-10))  # the range [-1, 1] has a peak of 2
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Spherical interpolation of codes a, b (N, d) at t (N, 1) (Shoemake 1985), lengths included."""
-    cosine = F.cosine_similarity(a, b, dim=1, eps=1e-6)[:, None].clamp(-0.999, 0.999)
-    omega = cosine.acos()
-    return (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
-
-
-def covariance_penalty(q: Posterior) -> Tensor:
-    """How far the aggregate posterior of a batch, mu and logvar (N, d), is from N(0, I) in two moments, 0-dim.
-
-    |C - I|^2 / d + |mean(mu)|^2 / d with C = cov(mu) + diag(mean(sigma^2)), the covariance of the mixture of the N
-    posteriors (DIP-VAE-II, Kumar et al. 2018, arXiv 1711.00848; the mean is held as well). Defined for batches
-    smaller than d too, but even codes drawn from N(0, I) leave about d / N. Under torchrun N is a process's own share
-    of the batch, and the penalties of all shares are averaged.
-    """
-    n, d = q.mu.shape
-    mean = q.mu.mean(0)
-    centred = q.mu - mean
-    c = centred.T @ centred / n + q.logvar.exp().mean(0).diag()  # (d, d)
-    return ((c - torch.eye(d, device=c.device)).square().sum() + mean.square().sum()) / d
-
-
-def recolour(x: Tensor, u: Tensor, strength: float) -> Tensor:
-    """Images x (N, c, s, s) with another brightness and contrast, a half of them mirrored; differentiable.
-
-    u (N, 3): uniform in [0, 1), for brightness, contrast and mirror. strength 0..1: the brightness moves by up to
-    this share of half the range of colours, the contrast by this share of itself (DiffAugment, Zhao et al. 2020,
-    arXiv 2006.10738).
-    """
-    brightness, contrast, mirror = u[:, :, None, None, None].unbind(1)  # (N, 1, 1, 1)
-    x = x + strength * (2 * brightness - 1)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = mean + (x - mean) * (1 + strength * (2 * contrast - 1))
-    return torch.where(mirror < 0.5, x.flip(3), x)
-
-
-class Beta(nn.Module):
-    """The factor of the KL: fixed, warmed up, or steered to hold the KL at a target.
-
-    Its state is on the device, so that steering never waits for it, and it is part of a checkpoint.
-    """
-
-    def __init__(self, config: ObjectiveConfig):
-        super().__init__()
-        self.config = config
-        self.register_buffer("log_beta", torch.tensor(math.log(max(config.beta, 1e-12))))
-        self.register_buffer("target", torch.tensor(float(config.kl_target)))
-        # What a person set while the run went on; nan while nobody did.
-        self.register_buffer("override", torch.tensor(math.nan))
-
-    def value(self, progress: float) -> Tensor:
-        """beta at a share 0..1 of the run, 0-dim."""
-        if self.config.kl == "target":
-            planned = self.log_beta.exp()
-        else:
-            ramp = min(1.0, progress / self.config.warmup) if self.config.kl == "warmup" else 1.0
-            planned = torch.full_like(self.log_beta, self.config.beta * ramp)
-        return torch.where(self.override.isnan(), planned, self.override)
-
-    def update(self, kl: Tensor) -> None:
-        """One controller step after a batch whose mean KL was kl (0-dim, nats per image)."""
-        if self.config.kl == "target":
-            drift = ((kl - self.target) / self.target).clamp(-1, 1)
-            self.log_beta.add_(self.config.kl_gain * drift).clamp_(LOG_BETA_MIN, LOG_BETA_MAX)
-
-    def steer(self, beta: float | None = None, target: float | None = None) -> None:
-        """Hold beta at a value from now on, or set another KL target (which lets the controller go on)."""
-        if beta is not None:
-            self.override.fill_(beta)
-        if target is not None:
-            self.target.fill_(target)
-            self.override.fill_(math.nan)
 
 
 @dataclass
@@ -160,6 +64,19 @@ class Terms:
     fakes: list[Tensor] = field(default_factory=list)
     maps: list[list[Tensor]] = field(default_factory=list)
     mu: Tensor | None = None
+
+    def add(self, name: str, weight: float, value: Tensor) -> None:
+        """Add a loss (0-dim) to the total by its weight, and to the log without it."""
+        self.total = self.total + weight * value
+        self.parts[name] = value.detach()
+
+
+def relativistic(real: Tensor, rebuilt: Tensor, drawn: Tensor) -> Tensor:
+    """What scores of two kinds of fakes cost a generator beside those of real images, 0-dim.
+
+    An image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
+    """
+    return (F.softplus(real - rebuilt).mean() + F.softplus(real - drawn).mean()) / 2
 
 
 class Objective(nn.Module):
@@ -218,73 +135,115 @@ class Objective(nn.Module):
 
         progress: share 0..1 of the run, for the schedules. autocast wraps the networks; losses are float32.
         """
-        config, sharpness = self.config, self.sharpness(progress)
+        sharpness = self.sharpness(progress)
+        q, y, made = self._decoded(model, x, draws, sharpness > 0, autocast)
+        terms = self._likelihood(x, y, q, progress)
+        seen = self._likeness(terms, x, y, made, autocast)
+        if self.config.covariance:
+            terms.add("covariance", self.config.covariance, covariance_penalty(q))
+        if made is not None:
+            self._criticised(terms, sharpness, x, y, made, draws.colour, autocast)
+            if self.judges is not None:
+                self._judged(terms, sharpness, seen, autocast)
+            terms.fakes = [y.detach(), made.detach()]
+        terms.parts["loss"] = terms.total.detach()
+        terms.mu = q.mu.detach()
+        return terms
+
+    def _decoded(
+        self,
+        model: Autoencoder,
+        x: Tensor,
+        draws: Draws,
+        sharp: bool,
+        autocast: contextlib.AbstractContextManager | None,
+    ) -> tuple[Posterior, Tensor, Tensor | None]:
+        """The posterior of images x (N, c, s, s), their reconstructions and, where sharp, pictures of other codes."""
         with autocast or contextlib.nullcontext():
             q = model.encode(x)
             q = Posterior(q.mu.float(), q.logvar.float(), q.delta if q.delta is None else q.delta.float())
             z = q.sample(draws.eps) if self.model_config.variational else q.mu
             # Half of the reconstructions come from the code alone, which so says as much as it can.
             delta = q.delta if q.delta is None else torch.where(draws.keep[:, :, None] < 0.5, q.delta, 0.0)
-            if sharpness:  # both kinds of fakes in one pass: half as many operations to launch
-                codes, between = self.latents(z.detach(), draws, delta)
-                both = torch.cat([z[:, None].expand_as(codes), codes])
-                y, made = model.decode(both, None if delta is None else torch.cat([delta, between])).float().chunk(2)
-            else:
-                y = model.decode(z, delta).float()
-        reconstruction = reconstruction_loss(x, y, config.reconstruction).mean()
-        total, parts = config.weight * reconstruction, {"reconstruction": reconstruction.detach()}
-        kl = torch.zeros_like(reconstruction)
+            if not sharp:
+                return q, model.decode(z, delta).float(), None
+            # Both kinds of fakes in one pass: half as many operations to launch.
+            codes, between = self.latents(z.detach(), draws, delta)
+            both = torch.cat([z[:, None].expand_as(codes), codes])
+            y, made = model.decode(both, None if delta is None else torch.cat([delta, between])).float().chunk(2)
+            return q, y, made
 
-        def add(name: str, weight: float, value: Tensor) -> None:
-            nonlocal total
-            total = total + weight * value
-            parts[name] = value.detach()
-
+    def _likelihood(self, x: Tensor, y: Tensor, q: Posterior, progress: float) -> Terms:
+        """The lower bound of a variational autoencoder: reconstruction, KL, and what the style offsets may cost."""
+        reconstruction = reconstruction_loss(x, y, self.config.reconstruction).mean()
+        parts = {"reconstruction": reconstruction.detach()}
+        terms = Terms(self.config.weight * reconstruction, torch.zeros_like(reconstruction), parts)
         if self.model_config.variational:
-            kl, beta = q.kl().sum(1).mean(), self.beta.value(progress)
-            total = total + beta * kl
-            parts |= {"kl": kl.detach(), "beta": beta}
+            terms.kl, beta = q.kl().sum(1).mean(), self.beta.value(progress)
+            terms.total = terms.total + beta * terms.kl
+            terms.parts |= {"kl": terms.kl.detach(), "beta": beta}
         if q.delta is not None:
-            add("offsets", config.offsets, q.delta.square().mean())
-        seen: list[tuple[Tensor, ...]] = []  # feature maps, of x, of y and, for the judges, of what was made
+            terms.add("offsets", self.config.offsets, q.delta.square().mean())
+        return terms
+
+    def _likeness(
+        self,
+        terms: Terms,
+        x: Tensor,
+        y: Tensor,
+        made: Tensor | None,
+        autocast: contextlib.AbstractContextManager | None,
+    ) -> list[tuple[Tensor, ...]]:
+        """Add what frozen networks find between x and y -> the feature maps, a tuple a level.
+
+        A tuple holds those of x, of y and, where the judges are to look at it, of what was made.
+        """
+        seen: list[tuple[Tensor, ...]] = []
         if self.perceptual is not None:
-            shown = [x, y, made] if sharpness and self.judges is not None else [x, y]
+            shown = [x, y] if made is None or self.judges is None else [x, y, made]
             with self._fast(autocast):
                 seen = [level.chunk(len(shown)) for level in self.perceptual.levels(torch.cat(shown))]
-            add(
-                "perceptual",
-                config.perceptual,
-                feature_distance([a for a, *_ in seen], [b for _, b, *_ in seen]).mean(),
-            )
+            distance = feature_distance([a for a, *_ in seen], [b for _, b, *_ in seen])
+            terms.add("perceptual", self.config.perceptual, distance.mean())
         if self.identity is not None:
             with self._fast(autocast):
                 distance = self.identity.distance(x, y)
-            add("identity", config.identity, distance.mean())
-        if config.covariance:
-            add("covariance", config.covariance, covariance_penalty(q))
-        if not sharpness:
-            return Terms(total, kl, parts | {"loss": total.detach()}, mu=q.mu.detach())
+            terms.add("identity", self.config.identity, distance.mean())
+        return seen
 
+    def _criticised(
+        self,
+        terms: Terms,
+        sharpness: float,
+        x: Tensor,
+        y: Tensor,
+        made: Tensor,
+        colour: Tensor | None,
+        autocast: contextlib.AbstractContextManager | None,
+    ) -> None:
+        """Add what the discriminator holds against reconstructions y and what was made, and how its features differ."""
         with autocast or contextlib.nullcontext():
-            images = self._seen([x, y, made], draws.colour).split([len(x), 2 * len(x)])
+            images = self._seen([x, y, made], colour).split([len(x), 2 * len(x)])
             with torch.no_grad():
                 real, features = self.critic(images[0])
             scores, others = self.critic(images[1])
-        rebuilt, drawn = scores.chunk(2)
-        # Relativistic: an image is judged against a real one, never alone (R3GAN, arXiv 2501.05441).
-        adversarial = (F.softplus(real - rebuilt).mean() + F.softplus(real - drawn).mean()) / 2
         distances = [F.l1_loss(b.chunk(2)[0].float(), a.float()) for a, b in zip(features, others)]
-        add("adversarial", sharpness * config.adversarial, adversarial)
-        add("feature", sharpness * config.feature, torch.stack(distances).mean())
-        maps: list[list[Tensor]] = []
-        if self.judges is not None:
-            maps = [unit([level[i] for level in seen[:JUDGED]]) for i in range(3)]
-            with autocast or contextlib.nullcontext():
-                real, rebuilt, drawn = self.judges([torch.cat(level) for level in zip(*maps)]).chunk(3)
-            judged = (F.softplus(real.detach() - rebuilt).mean() + F.softplus(real.detach() - drawn).mean()) / 2
-            add("judged", sharpness * config.judges, judged)
-            maps = [[level.detach() for level in found] for found in maps]
-        return Terms(total, kl, parts | {"loss": total.detach()}, [y.detach(), made.detach()], maps, q.mu.detach())
+        terms.add("adversarial", sharpness * self.config.adversarial, relativistic(real, *scores.chunk(2)))
+        terms.add("feature", sharpness * self.config.feature, torch.stack(distances).mean())
+
+    def _judged(
+        self,
+        terms: Terms,
+        sharpness: float,
+        seen: list[tuple[Tensor, ...]],
+        autocast: contextlib.AbstractContextManager | None,
+    ) -> None:
+        """Add what the judges hold against both kinds of fakes, and keep the maps for their own turn."""
+        maps = [unit([level[i] for level in seen[:JUDGED]]) for i in range(3)]
+        with autocast or contextlib.nullcontext():
+            real, rebuilt, drawn = self.judges([torch.cat(level) for level in zip(*maps)]).chunk(3)
+        terms.add("judged", sharpness * self.config.judges, relativistic(real.detach(), rebuilt, drawn))
+        terms.maps = [[level.detach() for level in found] for found in maps]
 
     @staticmethod
     def _fast(autocast: contextlib.AbstractContextManager | None) -> contextlib.AbstractContextManager:

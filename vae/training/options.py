@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vae.config import PRESETS, ConfigError, Recipe
-from vae.training.loop import CHECKPOINT, load_checkpoint
+from vae.training.checkpoint import CHECKPOINT, load_checkpoint
 
 # Short names of the settings that people change most: option, part, key, type, help.
 _OPTIONS = (

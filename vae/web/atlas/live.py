@@ -11,7 +11,9 @@ import streamlit as st
 from vae import media
 from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
-from vae.space import atlas, latent, taught
+from vae.space import colouring, selections, taught, views
+from vae.space.axes import bases
+from vae.space.errors import AtlasError, LatentError
 from vae.web.core import state
 from vae.web.core.http import b64
 from vae.web.core.mount import component, describe
@@ -40,7 +42,7 @@ def absorb(bundle: Bundle, here: Current) -> str | None:
     sent = st.session_state.get(key_of(bundle))
     try:
         here.absorb(bundle, (sent or {}).get("code"))
-    except (BundleError, latent.LatentError) as error:
+    except (BundleError, LatentError) as error:
         return str(error)
     return None
 
@@ -63,7 +65,7 @@ def mount(bundle: Bundle, here: Current) -> None:
         "temperature": here.temperature,
         "axes": taught.version(bundle),
     }
-    show = component("atlas/atlas", ("atlas/atlas",), SKELETON)
+    show = component("atlas/atlas", ("atlas/atlas", "atlas/side"), SKELETON)
     show(key=key_of(bundle), data=data, on_code_change=lambda: None, on_event_change=lambda: None)
 
 
@@ -126,7 +128,7 @@ def directions(bundle: Bundle) -> None:
 # -- the plain view ------------------------------------------------------------------------------------------------
 
 
-def figure(bundle: Bundle, view: atlas.Linear | atlas.Placed, by: str) -> tuple[go.Figure, np.ndarray]:
+def figure(bundle: Bundle, view: views.Linear | views.Placed, by: str) -> tuple[go.Figure, np.ndarray]:
     """The scatter as a Plotly figure, and the indices of the codes that it shows."""
     import plotly.graph_objects as go  # here, so that only the plain view pays for loading it
 
@@ -134,8 +136,8 @@ def figure(bundle: Bundle, view: atlas.Linear | atlas.Placed, by: str) -> tuple[
     shown = np.arange(len(codes))
     if len(codes) > PLAIN_POINTS:
         shown = np.sort(np.random.default_rng(0).permutation(len(codes))[:PLAIN_POINTS])
-    xy = (view.project(codes.mu[shown]) if isinstance(view, atlas.Linear) else view.xy[shown]).astype(np.float32)
-    found = atlas.colours(bundle, by) or atlas.colours(bundle, "none")
+    xy = (view.project(codes.mu[shown]) if isinstance(view, views.Linear) else view.xy[shown]).astype(np.float32)
+    found = colouring.colours(bundle, by) or colouring.colours(bundle, "none")
     values = found["values"][shown]
     chart = go.Figure(layout={"height": 560, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}, "dragmode": "lasso"})
     if found["kind"] == "number":
@@ -169,23 +171,23 @@ def figure(bundle: Bundle, view: atlas.Linear | atlas.Placed, by: str) -> tuple[
 
 def plain(bundle: Bundle, here: Current) -> None:
     """The map in Streamlit's own widgets: view, colour, a place by numbers, a selection and its rates."""
-    bases = {name: basis for name, basis in latent.bases(bundle).items() if len(basis) >= 2}
+    every = {name: basis for name, basis in bases(bundle).items() if len(basis) >= 2}
     left, middle, right, last = st.columns(4)
     kind = left.selectbox(
         "View",
-        list(bases),
-        format_func=atlas.TITLES.get,
-        index=list(bases).index("raw" if bundle.latent_size == 2 else "principal"),
+        list(every),
+        format_func=views.TITLES.get,
+        index=list(every).index("raw" if bundle.latent_size == 2 else "principal"),
     )
-    labels = {axis.id: axis.label for axis in bases[kind].axes}
+    labels = {axis.id: axis.label for axis in every[kind].axes}
     x = middle.selectbox("Across", list(labels), 0, format_func=labels.get, key=f"across-{kind}")
     y = right.selectbox("Up", [axis for axis in labels if axis != x], 0, format_func=labels.get, key=f"up-{kind}")
-    colours = {option["id"]: option["title"] for option in atlas.colour_options(bundle)}
+    colours = {option["id"]: option["title"] for option in colouring.colour_options(bundle)}
     by = last.selectbox("Colour", list(colours), format_func=colours.get)
     try:
-        view = atlas.view(bundle, atlas.Spec(kind, (x, y)))
+        view = views.view(bundle, views.Spec(kind, (x, y)))
         chart, _shown = figure(bundle, view, by)
-    except atlas.AtlasError as refusal:
+    except AtlasError as refusal:
         st.warning(str(refusal))
         return
     chosen = st.plotly_chart(chart, key="plain_map", on_select="rerun", selection_mode=("box", "lasso"))
@@ -197,7 +199,7 @@ def plain(bundle: Bundle, here: Current) -> None:
         return
     mask = np.zeros(len(bundle.codes), bool)
     mask[ids] = True
-    found = atlas.summarise(bundle, mask, 12)
+    found = selections.summarise(bundle, mask, 12)
     one, two = st.columns([1, 2])
     one.image(
         media.resize(bundle.decode(bundle.check_z(found.mean))[0], 256),
@@ -224,7 +226,7 @@ def rates_chart(rates: list[dict[str, Any]]) -> go.Figure:
     return chart.update_xaxes(tickformat=".0%", rangemode="tozero")
 
 
-def place(bundle: Bundle, here: Current, view: atlas.Linear) -> None:
+def place(bundle: Bundle, here: Current, view: views.Linear) -> None:
     """Go to a place by its two numbers, on the plane through the code in hand."""
     at = view.project(here.z)
     with st.form("place", border=False):

@@ -12,9 +12,14 @@ from starlette.routing import Route
 
 from vae import media
 from vae.bundles.bundle import Bundle
+from vae.data.kinds import MAX_BYTES
 from vae.photos import blend
-from vae.photos.blend import MAX_SOURCES
-from vae.photos.faces import MAX_BYTES
+from vae.photos.film import FILM_KINDS, make_film
+from vae.photos.into_photo import keep_detail
+from vae.photos.refine_sources import refine_sources
+from vae.photos.sources import photo_source
+from vae.space import mixing
+from vae.space.mixing import MAX_SOURCES
 from vae.web.core import services
 from vae.web.core.http import NO_STORE, Refusal, answer, in_thread, integer, number, one_of, read_body, the_bundle
 
@@ -63,30 +68,30 @@ def read_weights(query: Mapping[str, str], levels: int, count: int) -> blend.Arr
             raise Refusal(
                 f"weights={query['weights'][:40]} are not numbers; send {count} of them with commas between"
             ) from None
-        return blend.check_weights(shares, levels, count)
-    own = {group: number(query, group, None, 0, 1) for group in blend.GROUPS}
-    return blend.pair_weights(levels, number(query, "mix", 0.5, 0, 1), **own)
+        return mixing.check_weights(shares, levels, count)
+    own = {group: number(query, group, None, 0, 1) for group in mixing.GROUPS}
+    return mixing.pair_weights(levels, number(query, "mix", 0.5, 0, 1), **own)
 
 
 def make(bundle: Bundle, photos: list[bytes], query: Mapping[str, str]) -> tuple[bytes, str]:
     """The blend as a file, and its media type."""
-    kind = one_of(query, "format", ("png", *blend.FILM_KINDS))
-    path = one_of(query, "path", blend.PATHS)
+    kind = one_of(query, "format", ("png", *FILM_KINDS))
+    path = one_of(query, "path", mixing.PATHS)
     refine = integer(query, "refine", 0, 0, 200)
     detail = number(query, "detail", 0.0, 0, 1)
     scale = integer(query, "scale", 1, 1, 4)
     weights = read_weights(query, bundle.levels, len(photos))
     if kind != "png":
         seconds, fps = number(query, "seconds", 4.0, 0.5, 20), integer(query, "fps", 30, 1, 60)
-    sources = [blend.photo_source(bundle, photo, f"photo {SLOTS[i]}") for i, photo in enumerate(photos)]
+    sources = [photo_source(bundle, photo, f"photo {SLOTS[i]}") for i, photo in enumerate(photos)]
     if refine:
-        sources = blend.refine_sources(bundle, sources, services.refiner, refine)
+        sources = refine_sources(bundle, sources, services.refiner, refine)
     if kind != "png":
         there_and_back = integer(query, "ping_pong", 0, 0, 1) == 1
-        return blend.film(bundle, sources, kind, seconds, fps, there_and_back, path, scale=scale), MIME[kind]
+        return make_film(bundle, sources, kind, seconds, fps, there_and_back, path, scale=scale), MIME[kind]
     picture = blend.blend(bundle, sources, weights, path)
     if detail and bundle.eyes is not None:
-        picture = blend.keep_detail(bundle, sources, weights, picture, detail)
+        picture = keep_detail(bundle, sources, weights, picture, detail)
     return media.png(picture, scale), MIME[kind]
 
 

@@ -22,17 +22,32 @@ from vae import media
 from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.media import MediaError
-from vae.photos import blend, faces
-from vae.photos.blend import BlendError, Source
+from vae.photos import blend, faces, recognition
 from vae.photos.refine import RefineError
-from vae.space import latent
+from vae.photos.refine_sources import refinable, start_job, with_offsets
+from vae.photos.ribbon import make_ribbon, warm_ribbon
+from vae.photos.sources import (
+    SAMPLE_SEEDS,
+    SAMPLE_TEMPERATURE,
+    Source,
+    astronaut,
+    code_source,
+    drawn_source,
+    photo_source,
+    reconstruct,
+    sample_source,
+    with_eyes,
+)
+from vae.space import latent, mixing, packing
+from vae.space.errors import LatentError
+from vae.space.mixing import BlendError
 from vae.web.core import services, state
 from vae.web.core.http import b64
 from vae.web.core.mount import component, describe, usual_sigma
 
 KEY = "blend-desk"
 SHOWN_SIDE = 640  # px of a photo on its card
-SENTENCES = (BlendError, BundleError, faces.FaceError, faces.ImageError, latent.LatentError, MediaError, RefineError)
+SENTENCES = (BlendError, BundleError, faces.FaceError, faces.ImageError, LatentError, MediaError, RefineError)
 
 SKELETON = """
 <div class="frame"><div class="live blend skeleton" aria-hidden="true">
@@ -47,8 +62,8 @@ class Person:
 
     source: Source
     id: str = field(default_factory=lambda: secrets.token_urlsafe(6))
-    before: blend.Likeness | None = None
-    after: blend.Likeness | None = None
+    before: recognition.Likeness | None = None
+    after: recognition.Likeness | None = None
     shown: dict[str, Any] | None = None
 
 
@@ -81,11 +96,11 @@ class Desk:
         """Place a person in a slot, or after the last."""
         if slot < len(self.people):
             self.people[slot] = Person(source)
-        elif len(self.people) < blend.MAX_SOURCES:
+        elif len(self.people) < mixing.MAX_SOURCES:
             self.people.append(Person(source))
             self.weights = self.at = None
         else:
-            raise BlendError(f"{blend.MAX_SOURCES} people are the most; take one away first.")
+            raise BlendError(f"{mixing.MAX_SOURCES} people are the most; take one away first.")
 
     def settle(self, bundle: Bundle) -> None:
         """Weights that fit the people: equal shares where there are none yet."""
@@ -101,9 +116,9 @@ class Desk:
             or not self.people
         ):
             return
-        self.weights = blend.check_weights(sent.get("weights"), bundle.levels, len(self.people))
+        self.weights = mixing.check_weights(sent.get("weights"), bundle.levels, len(self.people))
         self.at = sent.get("at")
-        self.path = sent["path"] if sent.get("path") in blend.PATHS else "slerp"
+        self.path = sent["path"] if sent.get("path") in mixing.PATHS else "slerp"
         self.shift = None
         if isinstance(sent.get("shift"), str):
             try:
@@ -125,7 +140,7 @@ def warm(bundle: Bundle) -> None:
         bundle.warm_up()
         if bundle.eyes is not None:
             faces.find_faces(np.zeros((64, 64), np.uint8))
-        blend.warm(bundle)
+        warm_ribbon(bundle)
 
     threading.Thread(target=load, name="blend-warm", daemon=True).start()
 
@@ -143,11 +158,11 @@ def open_photo(bundle: Bundle, data: bytes, name: str) -> Source:
     """A photo as a source; where no face is found, its eye marks are put in the middle for the hand to move."""
     photo = faces.read_image(data)
     try:
-        return blend.photo_source(bundle, photo, name[:60])
+        return photo_source(bundle, photo, name[:60])
     except faces.FaceError:
         if bundle.eyes is None or faces.find_faces(photo):
             raise
-        return blend.photo_source(bundle, photo, name[:60], eyes=state.guess_eyes(photo, bundle))
+        return photo_source(bundle, photo, name[:60], eyes=state.guess_eyes(photo, bundle))
 
 
 def handle(bundle: Bundle, here: Desk, event: Any) -> None:
@@ -162,9 +177,9 @@ def handle(bundle: Bundle, here: Desk, event: Any) -> None:
             here.put(slot, open_photo(bundle, _bytes(event.get("data")), str(event.get("file") or "Photo")))
             services.refiner.prewarm(bundle)
         elif name == "sample":
-            here.put(slot, blend.sample_source(bundle, _whole(event.get("index"))))
+            here.put(slot, sample_source(bundle, _whole(event.get("index"))))
         elif name == "draw":
-            here.put(len(here.people), blend.drawn_source(bundle, _whole(event.get("seed"))))
+            here.put(len(here.people), drawn_source(bundle, _whole(event.get("seed"))))
         elif name == "remove" and slot < len(here.people):
             del here.people[slot]
             here.weights = here.at = None
@@ -175,7 +190,7 @@ def handle(bundle: Bundle, here: Desk, event: Any) -> None:
                 if name == "face"
                 else _eyes(event.get("eyes"))
             )
-            here.people[slot] = Person(blend.with_eyes(bundle, source, eyes))
+            here.people[slot] = Person(with_eyes(bundle, source, eyes))
         elif name == "refine":
             start_refining(bundle, here)
         elif name == "refined":
@@ -211,7 +226,7 @@ def _eyes(points: Any) -> faces.Eyes:
 
 def start_refining(bundle: Bundle, here: Desk) -> None:
     """Refine all photos in one batch, from the start."""
-    chosen = blend.refinable(bundle, here.sources)
+    chosen = refinable(bundle, here.sources)
     if not chosen:
         raise BlendError("Drawn faces are the model\u2019s own already; add a photo to refine it.")
     if here.job:
@@ -219,8 +234,10 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     here.chosen = [here.people[i].id for i in chosen]
     for i in chosen:
         person = here.people[i]
-        person.before = person.before or blend.likeness(bundle, replace(person.source, delta=person.source.delta_once))
-    here.job = blend.start_refining(bundle, [here.people[i].source for i in chosen], services.refiner)
+        person.before = person.before or recognition.likeness(
+            bundle, replace(person.source, delta=person.source.delta_once)
+        )
+    here.job = start_job(bundle, [here.people[i].source for i in chosen], services.refiner)
 
 
 def end_refining(bundle: Bundle, here: Desk) -> None:
@@ -231,15 +248,15 @@ def end_refining(bundle: Bundle, here: Desk) -> None:
         raise BlendError((job.error if job else None) or "The refinement has ended and was forgotten; start it again.")
     where = {person.id: i for i, person in enumerate(here.people)}
     kept = [(where[name], offsets) for name, offsets in zip(here.chosen, step.delta) if name in where]
-    refined = blend.with_offsets(here.sources, [i for i, _ in kept], [offsets for _, offsets in kept])
+    refined = with_offsets(here.sources, [i for i, _ in kept], [offsets for _, offsets in kept])
     for i, _ in kept:
         person = here.people[i]
         person.source, person.shown = refined[i], None
-        person.after = blend.likeness(bundle, person.source)
+        person.after = recognition.likeness(bundle, person.source)
     here.notice = {"cancelled": "Refining was stopped; what it reached is kept."}.get(job.state, job.error)
 
 
-def like(likeness: blend.Likeness) -> str:
+def like(likeness: recognition.Likeness) -> str:
     """A likeness in words."""
     text = f"{likeness.psnr:.1f} dB"
     return text if likeness.distance is None else f"{text}, distance {likeness.distance:.2f}"
@@ -286,7 +303,7 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             "z": b64(source.z),
             "delta": None if source.delta is None else b64(source.delta),
             "crop": data_uri(source.crop),
-            "recon": data_uri(blend.reconstruct(bundle, [source])[0]),
+            "recon": data_uri(reconstruct(bundle, [source])[0]),
             "remark": source.remark,
             "photo": None,
             "faces": [],
@@ -309,12 +326,12 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
 @lru_cache(maxsize=4)
 def samples(bundle: Bundle) -> list[dict[str, Any]]:
     """The ready samples as little pictures; the astronaut where scikit-image has her."""
-    z = np.concatenate([latent.sample(bundle, seed, blend.SAMPLE_TEMPERATURE) for seed in blend.SAMPLE_SEEDS])
+    z = np.concatenate([latent.sample(bundle, seed, SAMPLE_TEMPERATURE) for seed in SAMPLE_SEEDS])
     found = [
         {"index": i, "label": f"Drawn face, seed {seed}", "picture": data_uri(media.resize(picture, 96))}
-        for i, (seed, picture) in enumerate(zip(blend.SAMPLE_SEEDS, bundle.decode(z)))
+        for i, (seed, picture) in enumerate(zip(SAMPLE_SEEDS, bundle.decode(z)))
     ]
-    portrait = blend.astronaut() if bundle.eyes is not None else None
+    portrait = astronaut() if bundle.eyes is not None else None
     if portrait is not None:
         label = "Astronaut Eileen Collins (NASA, public domain)"
         found.append(
@@ -325,7 +342,7 @@ def samples(bundle: Bundle) -> list[dict[str, Any]]:
 
 def ribbons(bundle: Bundle, here: Desk) -> dict[str, Any] | None:
     """How usual the morph's codes are, along both ways."""
-    both = {path: blend.ribbon(bundle, here.sources, path, shift=here.shift) for path in blend.PATHS}
+    both = {path: make_ribbon(bundle, here.sources, path, shift=here.shift) for path in mixing.PATHS}
     if any(ribbon is None for ribbon in both.values()):
         return None
     return {
@@ -355,10 +372,10 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "notice": here.notice,
         "ribbon": ribbons(bundle, here),
         "refine": {"id": here.job.id, "chosen": here.chosen} if here.job else None,
-        "refinable": any(not here.sources[i].refined for i in blend.refinable(bundle, here.sources)),
-        "temperature": blend.SAMPLE_TEMPERATURE,
+        "refinable": any(not here.sources[i].refined for i in refinable(bundle, here.sources)),
+        "temperature": SAMPLE_TEMPERATURE,
     }
-    show = component("blend/blend", ("live/sliders", "blend/blend"), SKELETON)
+    show = component("blend/blend", ("live/sliders", "blend/blend", "blend/people", "blend/mixes"), SKELETON)
     on_event = lambda: handle(bundle, here, st.session_state[key]["event"])  # noqa: E731
     show(key=key, data=data, on_blend_change=lambda: None, on_event_change=on_event)
 
@@ -396,10 +413,10 @@ def adopt(bundle: Bundle, here: Desk) -> None:
 def link(bundle: Bundle, here: Desk) -> dict[str, str]:
     """Query of the address that blends the same codes again; style offsets do not fit into it."""
     query = {"model": bundle.name, "hash": bundle.digest, "path": here.path}
-    query |= {f"z{i}": latent.pack(source.z, bundle.stats) for i, source in enumerate(here.sources)}
+    query |= {f"z{i}": packing.pack(source.z, bundle.stats) for i, source in enumerate(here.sources)}
     query["weights"] = "_".join(",".join(f"{w:.4g}" for w in row) for row in here.weights)
     if here.shift is not None:
-        query["shift"] = latent.pack(bundle.stats.mean + here.shift, bundle.stats)
+        query["shift"] = packing.pack(bundle.stats.mean + here.shift, bundle.stats)
     return query
 
 
@@ -412,15 +429,15 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
         here.notice = f"This link was made with another model than {bundle.title}, so its blend cannot be rebuilt."
         return
     try:
-        texts = [query[f"z{i}"] for i in range(blend.MAX_SOURCES) if f"z{i}" in query]
+        texts = [query[f"z{i}"] for i in range(mixing.MAX_SOURCES) if f"z{i}" in query]
         for i, text in enumerate(texts):
-            z = latent.unpack(text[:8192], bundle.stats)
-            here.put(i, blend.code_source(bundle, z, f"Person {'ABCD'[i]} of the link"))
+            z = packing.unpack(text[:8192], bundle.stats)
+            here.put(i, code_source(bundle, z, f"Person {'ABCD'[i]} of the link"))
         rows = [[float(w) for w in row.split(",")] for row in query.get("weights", "")[:2000].split("_") if row]
-        here.weights = blend.check_weights(rows, bundle.levels, len(texts)) if rows else None
+        here.weights = mixing.check_weights(rows, bundle.levels, len(texts)) if rows else None
         here.path = "lerp" if query.get("path") == "lerp" else "slerp"
         if "shift" in query:
-            here.shift = latent.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
+            here.shift = packing.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
         here.notice = meant.note or None
     except SENTENCES as error:
         here.notice = str(error)

@@ -1,4 +1,4 @@
-/* Mixes of codes in the browser: the same formulas as vae/blend.py.
+/* Mixes of codes in the browser: the same formulas as vae/photos/blend.py.
 
    cornerWeights(x, y, k)             shares (k) of a hand at (x, y) in 0..1, y downwards: line, triangle (A B over C), square
    corner(i, k)                       the place [x, y] of face i on that pad
@@ -6,17 +6,22 @@
    mixOffsets(offsets, weights, size) offsets: k x Float32Array(L S) or null -> Float32Array(L S), or null where all are
    group(level, levels)               0 coarse, 1 middle, 2 fine */
 
+import { clamp, dot } from "../live/numbers.js";
+
+/** @typedef {import("../live/numbers.js").Numbers} Numbers */
+
 export const GROUPS = ["coarse", "middle", "fine"];
 
+/** @type {(level: number, levels: number) => number} */
 export const group = (level, levels) => Math.floor((level * GROUPS.length) / levels);
 
-const clamp = (v) => Math.min(1, Math.max(0, v));
-
+/** @type {(i: number, k: number) => [number, number]} */
 export function corner(i, k) {
   if (k === 3 && i === 2) return [0.5, 1];
   return [i % 2, i >> 1];
 }
 
+/** @type {(x: number, y: number, k: number) => number[]} */
 export function cornerWeights(x, y, k) {
   x = clamp(x);
   y = clamp(y);
@@ -24,10 +29,11 @@ export function cornerWeights(x, y, k) {
   if (k === 2) return [1 - x, x];
   if (k === 4) return [(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y];
   const half = (1 - y) / 2;
-  const b = Math.min(0.5 + half, Math.max(0.5 - half, x)) - y / 2;
+  const b = clamp(x, 0.5 - half, 0.5 + half) - y / 2;
   return [1 - b - y, b, y];
 }
 
+/** @param {Iterable<number>} v */
 function length(v) {
   let sum = 0;
   for (const x of v) sum += x * x;
@@ -39,12 +45,7 @@ const unit = (v) => {
   return Float64Array.from(v, (x) => x / size);
 };
 
-function dot(a, b) {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-}
-
+/** @type {(codes: Numbers[], weights: Numbers) => Float64Array} */
 function combine(codes, weights) {
   const out = new Float64Array(codes[0].length);
   codes.forEach((code, k) => {
@@ -59,7 +60,7 @@ function slerp(a, b, t) {
   const lb = length(b);
   const ua = unit(a);
   const ub = unit(b);
-  const angle = Math.acos(Math.max(-1, Math.min(1, dot(ua, ub))));
+  const angle = Math.acos(clamp(dot(ua, ub), -1, 1));
   const sine = Math.sin(angle);
   if (sine <= 1e-6) return combine([a, b], [1 - t, t]);
   const size = la + (lb - la) * t;
@@ -83,7 +84,7 @@ function sphericalMean(codes, weights) {
   for (let turn = 0; turn < 20; turn++) {
     const tangent = new Float64Array(mean.length);
     units.forEach((u, k) => {
-      const cosine = Math.max(-1, Math.min(1, dot(u, mean)));
+      const cosine = clamp(dot(u, mean), -1, 1);
       const away = u.map((x, i) => x - cosine * mean[i]);
       const norm = length(away);
       const gain = w[k] * (norm > 1e-12 ? Math.acos(cosine) / norm : 1);
@@ -97,6 +98,10 @@ function sphericalMean(codes, weights) {
   return mean.map((x) => x * size);
 }
 
+/**
+ * @param {Float32Array[]} codes
+ * @param {number[][]} weights
+ */
 export function mixCodes(codes, weights, path = "slerp") {
   const d = codes[0].length;
   const out = new Float32Array(weights.length * d);
@@ -109,6 +114,11 @@ export function mixCodes(codes, weights, path = "slerp") {
   return out;
 }
 
+/**
+ * @param {(Float32Array | null)[]} offsets
+ * @param {number[][]} weights
+ * @param {number} size
+ */
 export function mixOffsets(offsets, weights, size) {
   if (!offsets.some(Boolean)) return null;
   const out = new Float32Array(weights.length * size);

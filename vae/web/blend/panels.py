@@ -11,7 +11,12 @@ import streamlit as st
 
 from vae import media
 from vae.bundles.bundle import Bundle
-from vae.photos import blend, faces
+from vae.photos import faces, recognition
+from vae.photos.film import FILM_KINDS, make_film
+from vae.photos.into_photo import fine_factor, keep_detail, paste, tint
+from vae.photos.refine_sources import refinable
+from vae.photos.sources import reconstruct, sample_source, with_eyes
+from vae.space import mixing
 from vae.web.blend import live as blend_live
 from vae.web.blend.live import SENTENCES, Desk, Person
 from vae.web.core import services
@@ -31,7 +36,7 @@ def likeness(bundle: Bundle, here: Desk) -> None:
         return
     lines = ["| Person | one pass | refined | |", "|---|---|---|---|"]
     for letter, person in photos:
-        before = person.before = person.before or blend.likeness(bundle, person.source)
+        before = person.before = person.before or recognition.likeness(bundle, person.source)
         after = person.after
         verdict = (
             ""
@@ -53,8 +58,8 @@ def likeness(bundle: Bundle, here: Desk) -> None:
         return
     if st.button("Where in the mix does each stop being recognised?", key="recognise", icon=":material/person_search:"):
         a, b = here.sources[:2]
-        t, distances = blend.recognition(bundle, a, b, here.path)
-        upto, since = blend.crossings(t, distances)
+        t, distances = recognition.recognition(bundle, a, b, here.path)
+        upto, since = recognition.crossings(t, distances)
         said = [
             f"A is recognised up to {100 * upto:.0f} % of the way"
             if upto is not None
@@ -96,7 +101,7 @@ def film(bundle: Bundle, here: Desk) -> None:
         st.caption("A film needs two people; add another.")
         return
     columns = st.columns([2, 2, 2, 2, 2], vertical_alignment="bottom")
-    kind = columns[0].selectbox("Kind", blend.FILM_KINDS, format_func=str.upper, key="film_kind")
+    kind = columns[0].selectbox("Kind", FILM_KINDS, format_func=str.upper, key="film_kind")
     seconds = columns[1].number_input("Seconds", 0.5, 20.0, 4.0, 0.5, key="film_seconds")
     fps = columns[2].number_input("Frames a second", 1, 60, 30, key="film_fps")
     there_and_back = columns[3].toggle("There and back", True, key="film_ping_pong")
@@ -109,7 +114,7 @@ def film(bundle: Bundle, here: Desk) -> None:
 
         try:
             scale = max(1, FILM_SIDE // bundle.image_size)
-            data = blend.film(
+            data = make_film(
                 bundle, here.sources, kind, seconds, int(fps), there_and_back, here.path, here.shift, scale, progress
             )
         except SENTENCES as error:
@@ -166,14 +171,14 @@ def back_into_photo(bundle: Bundle, here: Desk) -> None:
         marked = st.toggle("Show what is model and what is photo", False, key="paste_marked")
     source = photos[chosen]
     picture = here.picture(bundle)
-    factor = blend.fine_factor(bundle, source)
-    result = blend.keep_detail(bundle, here.sources, here.weights, picture, amount, factor)
+    factor = fine_factor(bundle, source)
+    result = keep_detail(bundle, here.sources, here.weights, picture, amount, factor)
     share = np.ones(result.shape[:2])
     if pasted:
-        result, share = blend.paste(bundle, source, result, feather, float(match))
+        result, share = paste(bundle, source, result, feather, float(match))
     with right:
         st.image(
-            blend.tint(result, share * (1 - 0.5 * amount)) if marked else result,
+            tint(result, share * (1 - 0.5 * amount)) if marked else result,
             width="stretch",
             alt="The blend in the photo",
         )
@@ -264,7 +269,7 @@ class Plain:
                 self.here.put(slot, blend_live.open_photo(self.bundle, file.getvalue(), file.name))
                 services.refiner.prewarm(self.bundle)
             elif sample is not None:
-                self.here.put(slot, blend.sample_source(self.bundle, sample))
+                self.here.put(slot, sample_source(self.bundle, sample))
         except SENTENCES as error:
             self.here.notice = str(error)
         self.here.settle(self.bundle)
@@ -274,7 +279,7 @@ class Plain:
         person = self.here.people[slot]
         x0, y0, x1, y1 = (float(st.session_state[f"plain-eye-{person.id}-{i}"]) for i in range(4))
         try:
-            self.here.people[slot] = Person(blend.with_eyes(self.bundle, person.source, ((x0, y0), (x1, y1))))
+            self.here.people[slot] = Person(with_eyes(self.bundle, person.source, ((x0, y0), (x1, y1))))
         except SENTENCES as error:
             self.here.notice = str(error)
 
@@ -304,7 +309,7 @@ class Plain:
         source = here.people[slot].source
         left, right = st.columns(2)
         left.image(shown(source.crop), caption="What the model sees", width="stretch")
-        right.image(shown(blend.reconstruct(bundle, [source])[0]), caption="What it makes of it", width="stretch")
+        right.image(shown(reconstruct(bundle, [source])[0]), caption="What it makes of it", width="stretch")
         if source.remark:
             st.caption(source.remark)
         if source.eyes is None:
@@ -349,13 +354,13 @@ class Plain:
                 mix = st.slider("Mix, from A to B", 0.0, 1.0, 0.5, 0.01, key="plain-mix")
                 apart = bundle.levels and st.toggle("Coarse, middle and fine on their own", key="plain-apart")
                 own = (
-                    [st.slider(name.title(), 0.0, 1.0, mix, 0.01, key=f"plain-{name}") for name in blend.GROUPS]
+                    [st.slider(name.title(), 0.0, 1.0, mix, 0.01, key=f"plain-{name}") for name in mixing.GROUPS]
                     if apart
                     else [None] * 3
                 )
-                here.path = st.radio("Way between the codes", blend.PATHS, horizontal=True, key="plain-path")
-                here.weights, here.at = blend.pair_weights(bundle.levels, mix, *own), None
-                if blend.refinable(bundle, here.sources) and st.button("More like me", key="plain-refine"):
+                here.path = st.radio("Way between the codes", mixing.PATHS, horizontal=True, key="plain-path")
+                here.weights, here.at = mixing.pair_weights(bundle.levels, mix, *own), None
+                if refinable(bundle, here.sources) and st.button("More like me", key="plain-refine"):
                     self.refine()
             left.image(shown(here.picture(bundle)), width=4 * bundle.image_size, alt="The blend")
         if here.notice:

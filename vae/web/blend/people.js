@@ -1,36 +1,37 @@
 /* The cards of the people to blend: choose, drop, paste or take a photo, or a ready sample; pick the face, drag the eyes.
 
-   new People({model, send})     send(name, value): an event for Python, as vae/web/blend_live.py lists them
+   new People({send, say})       send(name, value): an event for Python, as vae/web/blend/live.py lists them
      .element
-     .update(sources, samples)   sources: what Python sends of each; samples: [{index, label, picture}]
-     .swap(i, picture)           show another reconstruction of source i (a refinement under way) */
+     .update(sources, samples)   sources: what Python sends of each; samples: [{index, label, picture}] */
 
-import { h, icon } from "../live/dom.js";
+import { context } from "../live/canvas.js";
+import { h, icon, svg } from "../live/dom.js";
+import { toBase64 } from "../live/floats.js";
+import { clamp } from "../live/numbers.js";
 
 export const LETTERS = ["A", "B", "C", "D"];
 const MAX_BYTES = 20 * 2 ** 20;
 const MAX_SOURCES = 4;
 
-const SVG = "http://www.w3.org/2000/svg";
-const svg = (tag, properties) => {
-  const node = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(properties)) node.setAttribute(key, value);
-  return node;
-};
-
 const text = (label, onclick, properties = {}) => h("button", { type: "button", class: "button", onclick, ...properties }, label);
 
 export class People {
+  /** @type {any[]} */
   #sources = [];
-  #stream = null;
+  /** @type {{index: number, label: string, picture: string}[]} */
+  samples = [];
+  /** @type {HTMLElement[]} */
+  #shown = [];
+  /** @type {number | null} */
   #pasteSlot = null;
+  slot = 0; // what a chosen file is for
 
-  constructor({ model, send, say }) {
-    this.model = model;
+  /** @param {{send: (name: string, value?: object) => void, say: (sentence: string) => void}} owner */
+  constructor({ send, say }) {
     this.send = send;
     this.say = say;
     this.file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", hidden: true, "data-testid": "blend-file",
-      onchange: () => { this.#read(this.file.files[0], this.slot); this.file.value = ""; } });
+      onchange: () => { this.#read(this.file.files?.[0], this.slot); this.file.value = ""; } });
     this.cards = h("div", { class: "cards" });
     this.element = h("section", { class: "people", "aria-label": "People" }, this.cards, this.file);
     this.onpaste = (event) => this.#paste(event);
@@ -43,11 +44,16 @@ export class People {
     const cards = sources.map((source, i) => this.#card(source, i));
     if (sources.length < 2) while (cards.length < 2) cards.push(this.#empty(cards.length));
     else if (sources.length < MAX_SOURCES) cards.push(this.#more(sources.length));
+    this.#shown = cards;
     this.cards.replaceChildren(...cards);
     this.cards.dataset.count = sources.length;
   }
 
-  /* Reading a file: checked here to save the way, and again by Python. */
+  /**
+   * Reading a file: checked here to save the way, and again by Python.
+   * @param {File | undefined} file
+   * @param {number} slot
+   */
   async #read(file, slot) {
     if (!file) return;
     if (file.size > MAX_BYTES) {
@@ -55,18 +61,13 @@ export class People {
       return;
     }
     this.#busy(slot);
-    const data = await new Promise((resolve) => {
-      const reader = new FileReader();
-      reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-      reader.onerror = () => resolve(null);
-      reader.readAsDataURL(file);
-    });
+    const data = await file.arrayBuffer().catch(() => null);
     if (data === null) this.say(`${file.name} could not be read; choose it again.`);
-    else this.send("photo", { slot, file: file.name || "Photo", data });
+    else this.send("photo", { slot, file: file.name || "Photo", data: toBase64(new Uint8Array(data)) });
   }
 
   #busy(slot) {
-    const card = this.cards.children[slot];
+    const card = this.#shown[slot];
     if (card) card.dataset.busy = "";
     this.say("Looking for the face\u2026");
   }
@@ -165,7 +166,7 @@ export class People {
     const points = eyes.map((eye) => [...eye]);
     const line = svg("line", { class: "between", "stroke-width": 0.5 * unit });
     overlay.append(line);
-    const marks = points.map((point, i) => {
+    const marks = points.map((_, i) => {
       const label = `${i ? "Right" : "Left"} eye in the picture of ${LETTERS[slot]}; move it with the arrow keys`;
       const mark = svg("g", { class: "eye", tabindex: 0, role: "button", "aria-label": label });
       mark.append(svg("circle", { r: 5.5 * unit, class: "grip" }), svg("circle", { r: 1.9 * unit, class: "ring", "stroke-width": 0.8 * unit }));
@@ -174,14 +175,17 @@ export class People {
     });
     const draw = () => {
       marks.forEach((mark, i) => mark.setAttribute("transform", `translate(${points[i][0]} ${points[i][1]})`));
-      [["x1", 0, 0], ["y1", 0, 1], ["x2", 1, 0], ["y2", 1, 1]].forEach(([key, i, j]) => line.setAttribute(key, points[i][j]));
+      points.forEach(([x, y], i) => {
+        line.setAttribute(`x${i + 1}`, String(x));
+        line.setAttribute(`y${i + 1}`, String(y));
+      });
     };
     draw();
     const settle = () => {
       if (points.some((p, i) => p[0] !== eyes[i][0] || p[1] !== eyes[i][1])) this.send("eyes", { slot, eyes: points });
     };
     const place = (i, x, y) => {
-      points[i] = [Math.max(left, Math.min(left + width, x)), Math.max(top, Math.min(top + height, y))];
+      points[i] = [clamp(x, left, left + width), clamp(y, top, top + height)];
       draw();
     };
     marks.forEach((mark, i) => {
@@ -236,19 +240,14 @@ export class People {
     };
     const shoot = () => {
       const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
-      canvas.getContext("2d").drawImage(video, 0, 0);
+      context(canvas).drawImage(video, 0, 0);
       end();
-      canvas.toBlob((blob) => this.#read(new File([blob], "Camera", { type: blob.type }), slot), "image/jpeg", 0.95);
+      canvas.toBlob((blob) => blob && this.#read(new File([blob], "Camera", { type: blob.type }), slot), "image/jpeg", 0.95);
     };
     dialog.append(h("div", { class: "ways" }, text("Take the photo", shoot, { class: "button primary" }), text("Cancel", end)));
     dialog.addEventListener("cancel", end);
     this.element.append(dialog);
     dialog.showModal();
-  }
-
-  swap(i, picture) {
-    const image = this.cards.children[i]?.querySelector("img.recon");
-    if (image) image.src = picture;
   }
 
   close() {

@@ -20,11 +20,11 @@ from starlette.responses import JSONResponse, Response
 from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.media import MediaError
-from vae.photos.blend import BlendError
-from vae.photos.faces import FaceError, ImageError
+from vae.photos.aligning import FaceError
+from vae.photos.faces import ImageError
 from vae.photos.refine import RefineError
-from vae.space.atlas import AtlasError
-from vae.space.latent import LatentError
+from vae.space.errors import AtlasError, LatentError
+from vae.space.mixing import BlendError
 from vae.space.taught import TaughtError
 from vae.web.core import services
 

@@ -14,8 +14,9 @@ from vae.bundles.bundle import Bundle
 from vae.web.core.files import KINDS, WEB
 
 # Streamlit loads a component's script from a blob, which cannot import its neighbours: this one fetches the module.
+# Every page lies right below the app's base, so web/ is found beside it, whatever path the app lives at.
 SHIM = """
-const loaded = import(new URL("/web/MODULE.js?v=VERSION", document.baseURI).href);
+const loaded = import(new URL("web/MODULE.js?v=VERSION", document.baseURI).href);
 export default function (args) {
   loaded.then((module) => module.render(args), () => {
     args.parentElement.querySelector(".skeleton")?.setAttribute("data-failed", "");

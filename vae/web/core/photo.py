@@ -10,7 +10,9 @@ import streamlit as st
 
 from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
-from vae.photos.faces import FaceError, ImageError, remark
+from vae.photos.aligning import FaceError
+from vae.photos.faces import ImageError
+from vae.photos.finding import remark
 from vae.photos.refine import RefineError
 from vae.web.core.state import Current, Photo, load_photo, show_photo, studio
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vae.web.core.base import BelowBase
+
 # Nothing is fetched from or sent to another host; scripts are Streamlit's and ours.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self' blob: data:; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -44,4 +46,4 @@ class SecurityHeaders:
 
 def middleware() -> list[Middleware]:
     """Outermost first."""
-    return [Middleware(SecurityHeaders)]
+    return [Middleware(SecurityHeaders), Middleware(BelowBase)]

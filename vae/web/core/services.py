@@ -8,7 +8,7 @@ from typing import Any
 
 from vae.bundles.registry import default_registry
 from vae.photos.refine import Refiner
-from vae.space import atlas
+from vae.space import computing
 
 registry = default_registry()
 refiner = Refiner()
@@ -21,4 +21,4 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
     finally:
         refiner.close()
-        atlas.close()
+        computing.close()

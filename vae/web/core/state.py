@@ -18,7 +18,8 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.bundles.registry import Registry
 from vae.photos import faces
-from vae.space import latent
+from vae.space import latent, packing
+from vae.space.errors import LatentError
 
 DEFAULT_MODEL = "faces-128"
 FIRST_SEED, FIRST_TEMPERATURE = 49, 0.7
@@ -100,7 +101,7 @@ class Current:
         """Take over what the component committed, unless Python has set another code since."""
         if not isinstance(sent, Mapping) or sent.get("revision") != self.revision:
             return
-        self.z = bundle.check_z(latent.unpack(str(sent.get("z", "")), bundle.stats))
+        self.z = bundle.check_z(packing.unpack(str(sent.get("z", "")), bundle.stats))
         self.photo = studio().photos.get(sent.get("photo"))
         if self.photo:
             self.photo.refined = bool(sent.get("refined", True))
@@ -134,7 +135,7 @@ def studio() -> Studio:
 
 def grid(z: np.ndarray, bundle: Bundle) -> np.ndarray:
     """The code on the grid of links, so that a link gives the same pixels."""
-    return latent.unpack(latent.pack(z, bundle.stats), bundle.stats)
+    return packing.unpack(packing.pack(z, bundle.stats), bundle.stats)
 
 
 def current(bundle: Bundle) -> Current:
@@ -217,8 +218,8 @@ def read_link(query: Mapping[str, str], registry: Registry) -> tuple[str, bool] 
         made = f"This link was made with another version of {bundle.title}"
         return f"{made}, so you see a new picture; ask for a new link.", False
     try:
-        z = bundle.check_z(latent.unpack(text[:8192], bundle.stats))
-    except (latent.LatentError, BundleError) as error:
+        z = bundle.check_z(packing.unpack(text[:8192], bundle.stats))
+    except (LatentError, BundleError) as error:
         return str(error), False
     current(bundle).put(z)
     return (meant.note, True) if meant.note else None
@@ -226,7 +227,7 @@ def read_link(query: Mapping[str, str], registry: Registry) -> tuple[str, bool] 
 
 def link(bundle: Bundle, z: np.ndarray) -> dict[str, str]:
     """Query of the address that reproduces a code."""
-    return {"model": bundle.name, "hash": bundle.digest, "z": latent.pack(z, bundle.stats)}
+    return {"model": bundle.name, "hash": bundle.digest, "z": packing.pack(z, bundle.stats)}
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

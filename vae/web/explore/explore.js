@@ -1,69 +1,84 @@
 /* The Explore component: the picture on the left, a slider for every axis on the right.
 
-   render({data, parentElement, setStateValue, key}) is called at mount and after every rerun of the page; unmount(root).
+   render(args) is called at mount and after every rerun of the page; unmount(root): see component.js.
    data: {model, revision, z (packed), code (float32, base64), levels?, spread (posterior sigma, base64), seed,
    temperature, link, photo?}; a new `revision` means that Python has set a new code.
    The code z is the state; sliders are read-outs. At rest z lies on the grid of the packed code, so that a link gives the
    same pixels. On release {z, revision, axis, photo, refined, seed, temperature} goes to Python as the state "code". */
 
-import { decodeFloats, gaussian, geometry } from "../live/codes.js";
+import { pictureCanvas } from "../live/canvas.js";
+import { geometry } from "../live/codes.js";
+import { component } from "../live/component.js";
 import { button, h } from "../live/dom.js";
 import { acquire } from "../live/engine.js";
+import { decodeFloats } from "../live/floats.js";
 import { history } from "../live/history.js";
+import { Meter } from "../live/meter.js";
+import { askFloats } from "../live/net.js";
+import { gaussian } from "../live/numbers.js";
 import { follow } from "../live/refine.js";
 import { SliderPanel } from "../live/sliders.js";
 
 const MERGE_MS = 700; // releases of one slider this close together are one step of undo
-const photos = new Map(); // id -> photo, for undo over a change of photo
+
+/** @typedef {import("../live/engine.js").Floats} Floats */
+/** @typedef {import("../live/codes.js").Basis} Basis */
+/**
+ * @typedef {object} Photo
+ * @property {string} id
+ * @property {string} crop
+ * @property {number} psnr
+ * @property {Floats} mu
+ * @property {Floats} sigma
+ * @property {Floats | null} deltaOnce what the encoder read beside the code
+ * @property {Floats | null} delta what refining found
+ * @property {{step: number, total: number} | null} progress
+ * @property {boolean} refined
+ * @property {number | null} refinedPsnr
+ * @property {string} [job]
+ * @property {() => void} [stop]
+ */
+
+/** For undo over a change of photo. @type {Map<string, Photo>} */
+const photos = new Map();
 
 class Explore {
-  z = null;
-  origin = null;
+  /** @type {Floats} */
+  z;
+  /** @type {Floats} */
+  origin;
+  /** @type {import("../live/codes.js").Geometry} undefined until it is fetched */
+  space;
+  /** @type {Photo | null} */
   photo = null;
   refined = true;
+  /** @type {string | null} */
+  packed = null;
   revision = null;
+  comparing = false;
+  /** @type {Floats} the encoder's usual sigma */
+  spread;
+  /** @type {import("../live/component.js").Args["setStateValue"]} */
+  setStateValue;
+  /** @type {Floats | null} */
   #grabbed = null;
   #committed = { axis: "", at: 0 };
+  /** @type {Floats | null} */
   #anchor = null;
 
-  constructor(root, model) {
-    this.root = root;
+  /** @param {import("../live/engine.js").Model} model */
+  constructor(model) {
     this.model = model;
     this.history = history(`${model.name}/${model.digest}`);
     this.engine = acquire(model);
-    this.#build();
-    this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => this.#drawn(frame) });
-    this.unlisten = this.engine.listen((info, sentence) => this.#engineChanged(info, sentence));
-    this.onkey = (event) => this.#key(event);
-    document.addEventListener("keydown", this.onkey);
-    this.onresize = () => this.#underHeader();
-    window.addEventListener("resize", this.onresize);
-    this.#underHeader();
-    this.#engineChanged(this.engine.info);
-  }
-
-  #build() {
-    const { model } = this;
-    this.canvas = h("canvas", {
-      class: model.image_size < 64 ? "pixels" : "", "data-testid": "live-canvas", "data-frame": 0, "data-engine": "server",
-      role: "img", "aria-label": `The picture that ${model.title} decodes from the sliders`,
-    });
-    this.fps = h("output", { "data-testid": "live-fps", "aria-label": "Frames per second" }, "\u2013");
-    this.ms = h("output", { class: "ms", "aria-label": "Milliseconds per frame" }, "\u2013");
-    this.where = h("span", { class: "where" }, "server");
+    this.meter = new Meter(this.engine);
+    this.canvas = pictureCanvas(model, "live-canvas", `The picture that ${model.title} decodes from the sliders`);
     this.figures = h("p", { class: "figures" });
     this.notice = h("p", { class: "notice", role: "status", "aria-live": "polite" });
-    this.radios = ["auto", "browser", "server"].map((choice) => h("label", {},
-      h("input", { type: "radio", name: "engine", value: choice, onchange: () => this.engine.choose(choice) }),
-      h("span", {}, choice[0].toUpperCase() + choice.slice(1))));
-    const number = (label, properties, onchange) => {
-      const input = h("input", { type: "number", inputmode: "decimal", ...properties, onchange });
-      return [input, h("label", { class: "number" }, h("span", {}, label), input)];
-    };
-    const [seed, seedField] = number("Seed", { min: 0, max: 4294967295, step: 1, class: "seed" }, () => this.random(false));
-    const [temperature, temperatureField] = number(
-      "Temperature", { min: 0, max: 2, step: 0.05, title: "Below 1 draws stay closer to the mean face" }, () => this.random(false));
-    Object.assign(this, { seed, temperature });
+    const number = (properties) => h("input", { type: "number", inputmode: "decimal", ...properties, onchange: () => this.random(false) });
+    const field = (label, input) => h("label", { class: "number" }, h("span", {}, label), input);
+    this.seed = number({ min: 0, max: 4294967295, step: 1, class: "seed" });
+    this.temperature = number({ min: 0, max: 2, step: 0.05, title: "Below 1 draws stay closer to the mean face" });
     this.undoButton = button("undo", "Undo", () => this.undo(), {
       class: "button bare", "aria-keyshortcuts": "Control+Z", title: "Undo (Ctrl+Z)" });
     this.redoButton = button("redo", "Redo", () => this.redo(), {
@@ -72,6 +87,12 @@ class Explore {
     this.#holdToCompare();
     this.jitterButton = button("jitter", "Jitter", () => this.jitter());
     this.photoBox = h("div", { class: "photo", hidden: true });
+    this.photoText = h("p", { class: "photo-figures" });
+    this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
+    this.cancel = h("button", { type: "button", class: "link", onclick: () => this.photo?.stop?.() }, "Cancel");
+    this.progressRow = h("div", { class: "photo-progress" }, this.progress, this.cancel);
+    this.switch = h("input", { type: "checkbox", role: "switch", onchange: () => this.#toggleRefined() });
+    this.switchLabel = h("label", { class: "switch" }, this.switch, h("span", {}, "Refined"));
     this.panel = new SliderPanel({
       onmove: (basis, row, value) => this.#move(basis, row, value),
       oncommit: (basis, row) => this.#release(basis, row),
@@ -83,18 +104,24 @@ class Explore {
     this.element = h("div", { class: "live" },
       h("section", { class: "view", "aria-label": "Picture" },
         h("div", { class: "stage" }, this.canvas),
-        h("div", { class: "meter" },
-          h("p", { class: "speed" }, this.fps, " fps", h("i", {}, "\u00b7"), this.ms, " ms", h("i", {}, "\u00b7"), this.where),
-          h("div", { class: "segments engine", role: "radiogroup", "aria-label": "Engine" }, ...this.radios)),
+        h("div", { class: "meter" }, this.meter.speed, this.meter.choice),
         this.figures, this.photoBox,
         h("div", { class: "actions" },
-          h("div", { class: "draw" }, button("dice", "Random", () => this.random(true), { class: "button primary" }), seedField,
-            temperatureField),
+          h("div", { class: "draw" }, button("dice", "Random", () => this.random(true), { class: "button primary" }),
+            field("Seed", this.seed), field("Temperature", this.temperature)),
           h("div", { class: "tools" },
             button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
             button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: "All sliders back to where this face began" }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
         this.notice),
       this.panel.element);
+    this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => this.#drawn(frame) });
+    this.unlisten = this.engine.listen((info, sentence) => this.#engineChanged(info, sentence));
+    this.onkey = (event) => this.#key(event);
+    document.addEventListener("keydown", this.onkey);
+    this.onresize = () => this.#underHeader();
+    window.addEventListener("resize", this.onresize);
+    this.#underHeader();
+    this.#engineChanged(this.engine.info);
   }
 
   /* Where the page's header floats over its content, the sticky picture stays below it. */
@@ -107,6 +134,7 @@ class Explore {
   }
 
   /* New data from Python: at mount, and after every rerun. */
+  /** @param {import("../live/component.js").Args} args */
   async update({ data, setStateValue }) {
     this.setStateValue = setStateValue;
     this.spread = decodeFloats(data.spread);
@@ -146,33 +174,36 @@ class Explore {
     if (!first && photo) this.say(`The sliders stand at the photo\u2019s own values${photo.progress ? "; now it is refined, step by step." : "."}`);
   }
 
-  /* Keep one object per photo: its offsets grow while it is refined, whoever shows it. */
+  /** Keep one object per photo: its offsets grow while it is refined, whoever shows it. @returns {Photo | null} */
   #adoptPhoto(sent) {
     if (!sent) return null;
-    if (!photos.has(sent.id)) {
-      photos.set(sent.id, {
-        id: sent.id, crop: sent.crop, psnr: sent.psnr, mu: decodeFloats(sent.mu), sigma: decodeFloats(sent.sigma),
-        deltaOnce: sent.delta_once ? decodeFloats(sent.delta_once) : null, // what the encoder read beside the code
-        delta: null, progress: null, refined: sent.refined, refinedPsnr: null,
-      });
-    }
-    const photo = photos.get(sent.id);
+    /** @type {Photo} */
+    const photo = photos.get(sent.id) ?? {
+      id: sent.id, crop: sent.crop, psnr: sent.psnr, mu: decodeFloats(sent.mu), sigma: decodeFloats(sent.sigma),
+      deltaOnce: sent.delta_once ? decodeFloats(sent.delta_once) : null,
+      delta: null, progress: null, refined: sent.refined, refinedPsnr: null,
+    };
+    photos.set(sent.id, photo);
     if (sent.delta && !photo.delta) {
       photo.delta = decodeFloats(sent.delta);
       photo.refinedPsnr = sent.refined_psnr;
     }
     if (sent.refine && photo.job !== sent.refine) {
-      photo.job = sent.refine;
-      this.#follow(photo);
+      this.#follow(photo, sent.refine);
     }
     return photo;
   }
 
-  #follow(photo) {
+  /**
+   * @param {Photo} photo
+   * @param {string} job
+   */
+  #follow(photo, job) {
+    photo.job = job;
     photo.progress = { step: 0, total: 0 };
-    photo.stop = follow(photo.job, {
+    photo.stop = follow(job, {
       onstep: ({ step, total, psnr, delta }) => {
-        photo.delta = delta;
+        photo.delta = /** @type {Floats} */ (delta);
         photo.progress = { step, total };
         photo.refinedPsnr = psnr;
         if (this.photo === photo) {
@@ -204,15 +235,8 @@ class Explore {
     this.notice.textContent = sentence;
   }
 
-  #drawn({ engine }) {
-    this.where.textContent = engine;
-    const now = performance.now();
-    if (now - (this.metered ?? 0) > 250) {
-      this.metered = now;
-      const { fps } = this.surface;
-      if (fps) this.fps.textContent = fps;
-      this.ms.textContent = Number(this.canvas.dataset.ms).toFixed(0);
-    }
+  #drawn(frame) {
+    this.meter.drawn(this.surface, frame);
     if (!this.panel.ready) {
       this.panel.ready = true; // pictures at the slider ends wait for the first face
       this.element.dataset.drawn = "";
@@ -221,7 +245,7 @@ class Explore {
   }
 
   #engineChanged(info, sentence = "") {
-    for (const label of this.radios) label.firstChild.checked = label.firstChild.value === info.choice;
+    this.meter.chosen(info);
     const figure = (ms) => (ms === null ? "not measured yet" : `${ms.toFixed(0)} ms`);
     const browser = {
       off: "waits for the first picture", loading: "is loading", failed: "is not available",
@@ -234,6 +258,11 @@ class Explore {
 
   /* Sliders */
 
+  /**
+   * @param {Basis} basis
+   * @param {number} row
+   * @param {number} value
+   */
   #move(basis, row, value) {
     const z = this.space.move(this.z, basis, row, value, this.panel.locks);
     if (!z) {
@@ -261,10 +290,15 @@ class Explore {
     this.show();
   }
 
+  /**
+   * @param {Basis} basis
+   * @param {number} row
+   */
   #resetOne(basis, row) {
-    this.panel.axis = `${basis.name}:${basis.axes[row].id}`;
+    const axis = `${basis.name}:${basis.axes[row].id}`;
+    this.panel.axis = axis;
     this.#move(basis, row, this.space.value(basis, row, this.origin));
-    this.#commit(this.panel.axis);
+    this.#commit(axis);
     this.say(`${basis.axes[row].label} is back where this face began.`);
   }
 
@@ -341,13 +375,17 @@ class Explore {
 
   /* Actions */
 
-  /* A new start: no photo, unless the sliders only jump within it. */
-  #start(z, sentence, photo = null) {
+  /* A new start, without a photo. */
+  /**
+   * @param {Floats} z
+   * @param {string} sentence
+   */
+  #start(z, sentence) {
     const { locks } = this.panel;
     const held = this.space.hold(z, locks, locks.map(({ basis, row }) => this.space.value(basis, row, this.z)));
     this.z = this.space.settle(held);
     this.origin = this.z;
-    this.photo = photo;
+    this.photo = null;
     this.#anchor = null;
     this.#drawPhoto();
     this.#commit();
@@ -356,12 +394,11 @@ class Explore {
 
   async random(fresh) {
     if (!this.space) return;
-    if (fresh || this.seed.value === "") this.seed.value = Math.floor(Math.random() * 1e6);
-    const query = new URLSearchParams({ model: this.model.name, seed: this.seed.value, temperature: this.temperature.value });
-    const response = await fetch(`/api/sample?${query}`).catch(() => null);
-    if (!response) return this.say("The server does not answer; try again in a moment.");
-    if (!response.ok) return this.say((await response.json()).error);
-    this.#start(new Float32Array(await response.arrayBuffer()), `Seed ${this.seed.value} at temperature ${this.temperature.value}.`);
+    if (fresh || this.seed.value === "") this.seed.value = String(Math.floor(Math.random() * 1e6));
+    const query = { model: this.model.name, seed: this.seed.value, temperature: this.temperature.value };
+    const z = await askFloats("api/sample", query).catch((error) => this.say(error.message));
+    if (!z) return;
+    this.#start(z, `Seed ${this.seed.value} at temperature ${this.temperature.value}.`);
   }
 
   mean() {
@@ -421,26 +458,22 @@ class Explore {
     this.panel.mark(photo?.mu ?? null, photo?.sigma ?? null);
     this.jitterButton.title = `A draw around ${photo ? "the photo" : "this code"}: z = \u03bc + \u03c3\u00b7\u03b5`;
     if (!photo) return;
-    this.photoText = h("p", { class: "photo-figures" });
-    this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
-    this.cancel = h("button", { type: "button", class: "link", onclick: () => photo.stop?.() }, "Cancel");
-    this.switch = h("input", { type: "checkbox", role: "switch", onchange: () => this.#toggleRefined() });
     this.switch.checked = this.refined;
-    this.switchLabel = h("label", { class: "switch" }, this.switch, h("span", {}, "Refined"));
+    Object.assign(this.progress, { max: 1, value: 0 });
     photoBox.replaceChildren(
       h("img", { src: photo.crop, alt: "The part of your photo that the model sees", width: 72, height: 72 }),
-      h("div", { class: "photo-body" }, this.photoText, h("div", { class: "photo-progress" }, this.progress, this.cancel), this.switchLabel));
+      h("div", { class: "photo-body" }, this.photoText, this.progressRow, this.switchLabel));
     this.#photoFigures();
   }
 
   #photoFigures() {
     const { photo } = this;
+    if (!photo) return;
     const db = (value) => `${value.toFixed(1)} dB`;
     const once = `One pass: ${db(photo.psnr)}`;
     this.photoText.textContent = photo.refinedPsnr ? `${once}, refined: ${db(photo.refinedPsnr)}` : once;
-    const running = Boolean(photo.progress);
-    this.progress.parentElement.hidden = !running;
-    if (running && photo.progress.total) {
+    this.progressRow.hidden = !photo.progress;
+    if (photo.progress?.total) {
       this.progress.max = photo.progress.total;
       this.progress.value = photo.progress.step;
     }
@@ -478,20 +511,4 @@ class Explore {
 
 const same = (a, b) => a.length === b.length && a.every((value, i) => Math.abs(value - b[i]) < 1e-6);
 
-export function render(args) {
-  const { data, parentElement: root } = args;
-  const key = `${data.model.name}/${data.model.digest}`;
-  if (root.liveExplore?.key !== key) {
-    root.liveExplore?.view.close();
-    const view = new Explore(root, data.model);
-    root.querySelector(".frame")?.remove();
-    root.append(h("div", { class: "frame" }, view.element));
-    root.liveExplore = { key, view };
-  }
-  root.liveExplore.view.update(args);
-}
-
-export function unmount(root) {
-  root.liveExplore?.view.close();
-  root.liveExplore = null;
-}
+export const { render, unmount } = component(Explore);

@@ -12,7 +12,7 @@ import streamlit as st
 
 from vae import media
 from vae.bundles.bundle import Bundle
-from vae.space import latent
+from vae.space.axes import Basis, bases, move
 from vae.web.core.state import Current, link
 
 FRAMES, FPS = 46, 30
@@ -28,7 +28,7 @@ def code_json(bundle: Bundle, here: Current) -> bytes:
     """The code, its read-outs in every basis, and the style offsets of a photo."""
     values = {
         name: {axis.id: round(float(v), 5) for axis, v in zip(basis.axes, basis.values(here.z, bundle.stats.mean))}
-        for name, basis in latent.bases(bundle).items()
+        for name, basis in bases(bundle).items()
     }
     offsets = None if here.delta is None else np.round(here.delta.astype(float), 6).tolist()
     code = here.z.astype(float).tolist()
@@ -45,9 +45,9 @@ def code_npz(bundle: Bundle, here: Current) -> bytes:
     return buffer.getvalue()
 
 
-def axis_of(bundle: Bundle, here: Current) -> tuple[latent.Basis, int]:
+def axis_of(bundle: Bundle, here: Current) -> tuple[Basis, int]:
     """The axis that was last touched, or one that is good to see."""
-    every = latent.bases(bundle)
+    every = bases(bundle)
     name, _, axis = (here.axis or "").partition(":")
     if name in every and any(a.id == axis for a in every[name].axes):
         return every[name], every[name].index(axis)
@@ -59,7 +59,7 @@ def traversal(bundle: Bundle, here: Current) -> list[np.ndarray]:
     """Frames along one axis, from -3 to +3 sigma and back, through the current code."""
     basis, row = axis_of(bundle, here)
     values = -3 * np.cos(np.linspace(0, np.pi, FRAMES))  # slow at the ends
-    z = np.stack([latent.move(here.z, bundle.stats.mean, basis, row, value) for value in values]).astype(np.float32)
+    z = np.stack([move(here.z, bundle.stats.mean, basis, row, value) for value in values]).astype(np.float32)
     delta = None if here.delta is None else np.repeat(here.delta[None], len(z), axis=0)
     return media.ping_pong(list(bundle.decode(z, delta)))
 

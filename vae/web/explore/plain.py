@@ -9,6 +9,8 @@ import streamlit as st
 
 from vae.bundles.bundle import Bundle
 from vae.space import latent
+from vae.space.axes import Basis, bases, move
+from vae.space.errors import LatentError
 from vae.web.core.mount import usual_sigma
 from vae.web.core.photo import shown
 from vae.web.core.state import Current, grid
@@ -18,7 +20,7 @@ REACH = 4.0
 ORDER = ("named", "principal", "raw")
 
 
-def in_view(basis: latent.Basis) -> list[int]:
+def in_view(basis: Basis) -> list[int]:
     """Rows of a basis that are shown at first: as many of each group, and all that the user taught."""
     groups = [axis.group for axis in basis.axes]
     if not any(groups):
@@ -31,7 +33,7 @@ class Plain:
 
     def __init__(self, bundle: Bundle, here: Current):
         self.bundle, self.here = bundle, here
-        self.every = latent.bases(bundle)
+        self.every = bases(bundle)
         self.memory = st.session_state.setdefault(f"plain-{bundle.name}", {"undo": [], "redo": [], "note": ""})
 
     def held(self) -> np.ndarray:
@@ -56,12 +58,12 @@ class Plain:
         if keep_start:
             here.origin = origin
 
-    def slide(self, basis: latent.Basis, row: int, key: str) -> None:
+    def slide(self, basis: Basis, row: int, key: str) -> None:
         """A slider was released."""
         here, stats = self.here, self.bundle.stats
         try:
-            z = latent.move(here.z, stats.mean, basis, row, float(st.session_state[key]), self.held(), stats.cov)
-        except latent.LatentError as refusal:
+            z = move(here.z, stats.mean, basis, row, float(st.session_state[key]), self.held(), stats.cov)
+        except LatentError as refusal:
             self.memory["note"] = str(refusal)
             return
         self.set(z, hold=False)
@@ -122,7 +124,7 @@ class Plain:
         if here.photo and here.photo.delta is not None:
             here.photo.refined = st.toggle("Refined", here.photo.refined, key=f"refined-{here.photo.id}")
 
-    def slider(self, basis: latent.Basis, row: int, value: float) -> None:
+    def slider(self, basis: Basis, row: int, value: float) -> None:
         """One axis; its widget shows the read-out of the code, whatever moved it."""
         axis = basis.axes[row]
         key = f"plain:{self.bundle.name}:{basis.name}:{axis.id}"

@@ -14,7 +14,8 @@ from starlette.responses import FileResponse, Response
 
 from vae import media
 from vae.bundles.bundle import Bundle
-from vae.space import latent, taught
+from vae.space import taught
+from vae.space.axes import bases, traversal_codes
 from vae.web.core.cache import keep
 from vae.web.core.http import IMMUTABLE, Refusal, b64, in_thread, the_bundle, to_rgb
 
@@ -24,7 +25,7 @@ TILE = 48
 def describe_axes(bundle: Bundle, _: str) -> bytes:
     """Statistics and bases of a bundle for the live component, as JSON; kept until the taught directions change."""
     stats = bundle.stats
-    bases = [
+    every = [
         {
             "name": basis.name,
             "title": basis.title,
@@ -32,12 +33,12 @@ def describe_axes(bundle: Bundle, _: str) -> bytes:
             "W": b64(basis.W),
             "D": b64(basis.D),
         }
-        for basis in latent.bases(bundle).values()
+        for basis in bases(bundle).values()
     ]
     numbers = {key: b64(getattr(stats, key)) for key in ("mean", "std", "cov", "kl")}
     # Codes of links are unpacked with these in the browser too: to the last bit, or pixels would differ after a reload.
     grid = {key: base64.b64encode(getattr(stats, key).astype("<f8").tobytes()).decode() for key in ("mean", "std")}
-    return json.dumps({"model": bundle.name, "digest": bundle.digest, **numbers, "grid": grid, "bases": bases}).encode()
+    return json.dumps({"model": bundle.name, "digest": bundle.digest, **numbers, "grid": grid, "bases": every}).encode()
 
 
 _axes = lru_cache(maxsize=16)(describe_axes)
@@ -55,12 +56,12 @@ async def axes(request: Request) -> Response:
 
 def traversal_sprite(bundle: Bundle, basis_name: str) -> Path:
     """What each axis does, a row each: decoded at -3 and at +3 sigma around the mean, as WebP."""
-    every = latent.bases(bundle)
+    every = bases(bundle)
     if basis_name not in every:
         raise Refusal(f"{bundle.name} has no basis {basis_name[:40]!r}; it has {', '.join(every)}", 404)
 
     def draw() -> list[bytes]:
-        codes = latent.traversal_codes(bundle, every[basis_name])  # (k, 2, d)
+        codes = traversal_codes(bundle, every[basis_name])  # (k, 2, d)
         tiles = []
         for part in np.array_split(codes, max(1, len(codes) // 8)):
             images = to_rgb(bundle.decode_small(part.reshape(-1, bundle.latent_size), TILE))

@@ -1,6 +1,5 @@
-/* Codes and axes in the browser: the same formulas as vae/latent.py.
+/* Codes and axes in the browser: the same formulas as vae/space/latent.py.
 
-   decodeFloats(text) / encodeFloats(array)   base64 <-> little-endian float32
    new Geometry(json)      json: the answer of /api/axes
      .mean .std .cov .kl   Float32Array, d numbers (cov d x d)
      .bases                Map name -> {name, title, axes, rows, W, D, index: Map id -> row}
@@ -10,31 +9,25 @@
      .hold(z, locks, targets)             the code nearest to z (in the data's metric) with the locked read-outs
      .pack(z) / .unpack(text)             16-bit fixed point, base64url, as in links; clipped to 6 standard deviations
      .settle(z)            unpack(pack(z)): the code that a link gives back, bit for bit
-   gaussian()              one draw from N(0, 1) */
+   geometry(model, version)   Promise of the Geometry of a model, fetched once a page */
 
-export function decodeFloats(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
-}
+import { decodeDoubles, decodeFloats, fromBase64, toBase64 } from "./floats.js";
+import { askJson } from "./net.js";
+import { clamp, dot } from "./numbers.js";
 
-export function encodeFloats(array) {
-  return toBase64(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-}
-
-function toBase64(bytes) {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
-  return btoa(text);
-}
-
-export function gaussian() {
-  // Box and Muller; 1 - random() is never zero.
-  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-}
-
-function decodeDoubles(text) {
-  return new Float64Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-}
+/** @typedef {import("./numbers.js").Numbers} Numbers */
+/** @typedef {{id: string | number, label: string, detail: string, group: string, collapsed: boolean}} Axis */
+/**
+ * @typedef {object} Basis
+ * @property {string} name
+ * @property {string} title
+ * @property {Axis[]} axes
+ * @property {number} rows
+ * @property {Float32Array} W read-outs, rows x d
+ * @property {Float32Array} D directions, rows x d
+ * @property {Map<string | number, number>} index
+ */
+/** @typedef {{basis: Basis, row: number}} Lock */
 
 const PACK_RANGE = 8;
 const REACH = 6; // the server clips codes there too
@@ -48,11 +41,13 @@ export class Geometry {
     this.kl = decodeFloats(json.kl);
     this.d = this.mean.length;
     this.grid = { mean: decodeDoubles(json.grid.mean), std: decodeDoubles(json.grid.std).map((s) => Math.max(s, 1e-6)) };
+    /** @type {Map<string, Basis>} */
     this.bases = new Map();
     for (const { name, title, axes, W, D } of json.bases) {
       const index = new Map(axes.map((axis, row) => [axis.id, row]));
       this.bases.set(name, { name, title, axes, rows: axes.length, W: decodeFloats(W), D: decodeFloats(D), index });
     }
+    /** @type {Map<string, Numbers | null>} */
     this.steps = new Map();
   }
 
@@ -60,12 +55,11 @@ export class Geometry {
     return matrix.subarray(row * this.d, (row + 1) * this.d);
   }
 
-  #dot(a, b) {
-    let sum = 0;
-    for (let i = 0; i < this.d; i++) sum += a[i] * b[i];
-    return sum;
-  }
-
+  /**
+   * @param {Basis} basis
+   * @param {number} row
+   * @param {Numbers} z
+   */
   value(basis, row, z) {
     const w = this.#row(basis.W, row);
     let sum = 0;
@@ -73,42 +67,61 @@ export class Geometry {
     return sum;
   }
 
+  /**
+   * @param {Basis} basis
+   * @param {Numbers} z
+   */
   values(basis, z) {
     const centred = Float64Array.from(z, (v, i) => v - this.mean[i]);
     const values = new Float64Array(basis.rows);
-    for (let row = 0; row < basis.rows; row++) values[row] = this.#dot(this.#row(basis.W, row), centred);
+    for (let row = 0; row < basis.rows; row++) values[row] = dot(this.#row(basis.W, row), centred);
     return values;
   }
 
   /* C W' of the locks, and the Gram matrix W C W', with a ridge for locks that repeat each other. */
+  /** @param {Lock[]} locks */
   #locked(locks) {
     const W = locks.map(({ basis, row }) => this.#row(basis.W, row));
     const carried = W.map((w) => {
       const out = new Float64Array(this.d);
-      for (let i = 0; i < this.d; i++) out[i] = this.#dot(this.cov.subarray(i * this.d, (i + 1) * this.d), w);
+      for (let i = 0; i < this.d; i++) out[i] = dot(this.cov.subarray(i * this.d, (i + 1) * this.d), w);
       return out;
     });
-    const gram = W.map((a, i) => carried.map((c, j) => this.#dot(a, c) + (i === j ? 1e-9 : 0)));
+    const gram = W.map((a, i) => carried.map((c, j) => dot(a, c) + (i === j ? 1e-9 : 0)));
     return { W, carried, gram };
   }
 
   /* D' = D_k - C W' (W C W')^-1 W D_k, rescaled to W_k D' = 1; kept, as a drag asks for it each frame. */
+  /**
+   * @param {Basis} basis
+   * @param {number} row
+   * @param {Lock[]} locks
+   * @returns {Numbers | null}
+   */
   step(basis, row, locks) {
     const direction = this.#row(basis.D, row);
     if (!locks.length) return direction;
     const key = [basis.name, row, ...locks.map((lock) => `${lock.basis.name}:${lock.row}`)].join("|");
-    if (!this.steps.has(key)) {
-      const { W, carried, gram } = this.#locked(locks);
-      const gain = solve(gram, W.map((w) => this.#dot(w, direction)));
-      const free = Float64Array.from(direction);
-      gain.forEach((g, m) => carried[m].forEach((c, i) => (free[i] -= g * c)));
-      const reach = this.#dot(this.#row(basis.W, row), free);
-      if (this.steps.size > 64) this.steps.clear();
-      this.steps.set(key, reach < 1e-3 ? null : free.map((v) => v / reach));
-    }
-    return this.steps.get(key);
+    const known = this.steps.get(key);
+    if (known !== undefined) return known;
+    const { W, carried, gram } = this.#locked(locks);
+    const gain = solve(gram, W.map((w) => dot(w, direction)));
+    const free = Float64Array.from(direction);
+    gain.forEach((g, m) => carried[m].forEach((c, i) => (free[i] -= g * c)));
+    const reach = dot(this.#row(basis.W, row), free);
+    const step = reach < 1e-3 ? null : free.map((v) => v / reach);
+    if (this.steps.size > 64) this.steps.clear();
+    this.steps.set(key, step);
+    return step;
   }
 
+  /**
+   * @param {Float32Array} z
+   * @param {Basis} basis
+   * @param {number} row
+   * @param {number} value
+   * @param {Lock[]} [locks]
+   */
   move(z, basis, row, value, locks = []) {
     const step = this.step(basis, row, locks);
     if (!step) return null;
@@ -116,6 +129,11 @@ export class Geometry {
     return Float32Array.from(z, (v, i) => v + change * step[i]);
   }
 
+  /**
+   * @param {Float32Array<ArrayBuffer>} z
+   * @param {Lock[]} locks
+   * @param {number[]} targets
+   */
   hold(z, locks, targets) {
     if (!locks.length) return z;
     const { carried, gram } = this.#locked(locks);
@@ -126,33 +144,40 @@ export class Geometry {
   }
 
   /* As the server will take it: on the grid of packed codes, within 6 standard deviations of the mean. */
+  /** @param {Numbers} z */
   settle(z) {
     return this.unpack(this.pack(z));
   }
 
+  /** @param {Numbers} z */
   pack(z) {
     const { mean, std } = this.grid;
     const steps = new DataView(new ArrayBuffer(2 * this.d));
     for (let i = 0; i < this.d; i++) {
       const scaled = (z[i] - mean[i]) / std[i] / PACK_RANGE;
-      steps.setInt16(2 * i, Math.round(Math.max(-1, Math.min(1, scaled)) * 32767), true);
+      steps.setInt16(2 * i, Math.round(clamp(scaled, -1, 1) * 32767), true);
     }
     return toBase64(new Uint8Array(steps.buffer)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
   }
 
+  /** @param {string} text */
   unpack(text) {
-    const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const bytes = fromBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
     const steps = new DataView(bytes.buffer);
     const { mean, std } = this.grid;
     const f = Math.fround;
     return Float32Array.from(mean, (m, i) => {
       const value = f(m + (steps.getInt16(2 * i, true) / 32767) * PACK_RANGE * std[i]);
-      return Math.max(f(m - REACH * std[i]), Math.min(f(m + REACH * std[i]), value));
+      return clamp(value, f(m - REACH * std[i]), f(m + REACH * std[i]));
     });
   }
 }
 
 /* Solve A x = b by elimination with pivoting; A: array of rows. */
+/**
+ * @param {number[][]} A
+ * @param {number[]} b
+ */
 function solve(A, b) {
   const n = b.length;
   const M = A.map((row, i) => [...row, b[i]]);
@@ -176,19 +201,17 @@ function solve(A, b) {
   return x;
 }
 
+/** @type {Map<string, Promise<Geometry>>} */
 const loaded = new Map();
 
 /* The geometry of a model, fetched once a page; `version` changes when its axes do. */
+/** @param {{name: string, digest: string}} model */
 export function geometry(model, version = "") {
   const key = `${model.digest}/${version}`;
-  if (!loaded.has(key)) {
-    const request = fetch(`/api/axes?model=${encodeURIComponent(model.name)}`).then(async (response) => {
-      const json = await response.json();
-      if (!response.ok) throw new Error(json.error);
-      return new Geometry(json);
-    });
-    request.catch(() => loaded.delete(key)); // a failure is never kept
-    loaded.set(key, request);
-  }
-  return loaded.get(key);
+  const known = loaded.get(key);
+  if (known) return known;
+  const request = askJson("api/axes", { model: model.name }).then((json) => new Geometry(json));
+  request.catch(() => loaded.delete(key)); // a failure is never kept
+  loaded.set(key, request);
+  return request;
 }

@@ -1,14 +1,19 @@
-/* Small helpers to build and style elements; no state.
+/* Small helpers to build and style elements, and what pages do beside; no state.
 
    h(tag, properties, ...children)  element; properties: class, data-*, aria-*, on<event>, any attribute;
                                     a value of null, undefined or false leaves the attribute out.
    icon(name)                       inline SVG, 20 x 20, drawn in the text colour.
    button(icon, label, onclick)     button with icon and words.
-   signed(value)                    "+1.20", "−0.35", "0.00": a true minus sign, so that columns line up.
-   spoken(value)                    "plus 1.2 sigma", for screen readers. */
+   radios(name, label, choices, onchange, options)   radio buttons in a row: .element, .choose(value) checks one.
+                                    choices: [value, words, title?]; options: {chosen, class}
+   svg(tag, properties, ...children)  an element of SVG
+   fill(select, items, value)       options of a select, in their groups; items: [{id, title, group?}]
+   download(blob, name)             hand a file to the visitor
+   pause(ms)                        Promise */
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** @type {Record<string, string>} */
 const ICONS = {
   dice: "M5 3.5h10A1.5 1.5 0 0 1 16.5 5v10a1.5 1.5 0 0 1-1.5 1.5H5A1.5 1.5 0 0 1 3.5 15V5A1.5 1.5 0 0 1 5 3.5zM7.2 7.2h.01M12.8 7.2h.01M10 10h.01M7.2 12.8h.01M12.8 12.8h.01",
   mean: "M3 15.5c3.5 0 4-10 7-10s3.5 10 7 10M10 5.5v10",
@@ -23,6 +28,15 @@ const ICONS = {
   close: "M5.5 5.5l9 9M14.5 5.5l-9 9",
 };
 
+/** @typedef {Node | string | null | undefined} Child */
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, any>} [properties]
+ * @param {...(Child | Child[])} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function h(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(properties)) {
@@ -31,34 +45,82 @@ export function h(tag, properties = {}, ...children) {
     else if (key === "class") node.className = value;
     else node.setAttribute(key, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  for (const child of children.flat()) if (child !== null && child !== undefined) node.append(child);
   return node;
 }
 
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 20 20");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("class", "icon");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", ICONS[name]);
-  svg.append(path);
-  return svg;
+/**
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number>} properties
+ * @param {...Node} children
+ * @returns {SVGElementTagNameMap[K]}
+ */
+export function svg(tag, properties, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(properties)) node.setAttribute(key, String(value));
+  node.append(...children);
+  return node;
 }
 
+/** @param {string} name */
+export function icon(name) {
+  return svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true", class: "icon" }, svg("path", { d: ICONS[name] }));
+}
+
+/**
+ * @param {string} name
+ * @param {string} label
+ * @param {((event: MouseEvent) => void) | undefined} onclick
+ * @param {Record<string, any>} [properties]
+ */
 export function button(name, label, onclick, properties = {}) {
   const given = { type: "button", class: "button", ...(onclick && { onclick }), ...properties };
   return h("button", given, icon(name), h("span", {}, label));
 }
 
-export function signed(value, digits = 2) {
-  const text = Math.abs(value).toFixed(digits);
-  if (Number(text) === 0) return text;
-  return (value < 0 ? "\u2212" : "+") + text;
+/**
+ * @param {string} name
+ * @param {string} label
+ * @param {string[][]} choices
+ * @param {(value: string) => void} onchange
+ * @param {{chosen?: string, class?: string}} [options]
+ */
+export function radios(name, label, choices, onchange, options = {}) {
+  const inputs = choices.map(([value]) => h("input", {
+    type: "radio", name, value, checked: value === options.chosen, onchange: () => onchange(value) }));
+  const labels = choices.map(([, words, title], i) => h("label", { title }, inputs[i], h("span", {}, words)));
+  return {
+    element: h("div", { class: options.class ?? "segments", role: "radiogroup", "aria-label": label }, labels),
+    /** @param {string} value */
+    choose: (value) => inputs.forEach((input) => (input.checked = input.value === value)),
+  };
 }
 
-export function spoken(value) {
-  const text = Math.abs(value).toFixed(1);
-  if (Number(text) === 0) return "zero sigma";
-  return `${value < 0 ? "minus" : "plus"} ${text} sigma`;
+/**
+ * @param {HTMLSelectElement} select
+ * @param {{id: string, title: string | number, group?: string}[]} items
+ * @param {string} [value]
+ */
+export function fill(select, items, value) {
+  /** @type {Map<string, HTMLOptionElement[]>} */
+  const groups = new Map();
+  for (const { id, title, group = "" } of items) {
+    groups.set(group, [...(groups.get(group) ?? []), h("option", { value: id }, String(title))]);
+  }
+  select.replaceChildren(...[...groups].flatMap(([group, options]) => (group ? [h("optgroup", { label: group }, options)] : options)));
+  if (value !== undefined) select.value = value;
 }
+
+/**
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function download(blob, name) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** @param {number} ms */
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

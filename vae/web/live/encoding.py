@@ -10,7 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from vae import media
 from vae.bundles.bundle import Bundle
-from vae.photos.faces import align, find_face, read_image
+from vae.data.pictures import read_image
+from vae.photos.aligning import align
+from vae.photos.finding import find_face
 from vae.web.core.http import MAX_IMAGE_BYTES, NO_STORE, in_thread, read_body, the_bundle
 
 

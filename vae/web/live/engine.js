@@ -20,56 +20,109 @@
    The canvas carries data-engine, data-frame (drawn frames), data-ms, and data-settled ("true" once it shows the last
    state that was asked for, at full size). */
 
+import { context, fromRgb } from "./canvas.js";
+import { pause } from "./dom.js";
+import { joined } from "./floats.js";
+import { ask, posted, Refused } from "./net.js";
+import { clamp, median } from "./numbers.js";
+
+/**
+ * @typedef {object} Model
+ * @property {string} name
+ * @property {string} title
+ * @property {string} digest
+ * @property {number} image_size
+ * @property {number} channels
+ * @property {number} latent_size
+ * @property {number} levels 0 for a flat code
+ * @property {number} style_size
+ * @property {number | null} preview
+ * @property {boolean} light
+ * @property {boolean} face
+ */
+/** @typedef {"auto" | "browser" | "server"} Choice */
+/** @typedef {"browser" | "server"} Place */
+/** @typedef {Float32Array<ArrayBuffer>} Floats */
+/** @typedef {{z?: Floats, levels?: Floats, delta?: Floats | null}} State one of z and levels */
+/** @typedef {{pixels: Uint8ClampedArray<ArrayBuffer>, size: number, ms: number, engine: Place}} Image */
+/** @typedef {{ms: number, engine: Place, size: number, preview: boolean, state: State}} Frame */
+/** @typedef {{state: State, preview: boolean}} Wanted */
+/** @typedef {{ondraw?: (frame: Frame) => void}} Drawing */
+/**
+ * @typedef {object} Info
+ * @property {Choice} choice
+ * @property {Place} active
+ * @property {{server: number | null, browser: number | null}} ms
+ * @property {"off" | "loading" | "ready" | "failed"} browser
+ * @property {string} provider
+ * @property {number} threads
+ */
+
 const SMOOTH_MS = 22; // a decode slower than this makes way for the preview while the hand moves
 const DEEPER_MS = 30; // of round trip for each decode in flight
 const REST_MS = 120;
 const KEEP_WARM_MS = 60_000;
 const SAMPLES = 9;
+const STOPPED = "The browser engine stopped, so the server draws.";
 const BETTER = 0.85; // "auto" changes engines only for a clear gain
 
+/** @type {Map<string, Engine>} */
 const engines = new Map();
 
+/** @param {Model} model */
 export function acquire(model) {
   const key = `${model.name}/${model.digest}`;
-  if (!engines.has(key)) engines.set(key, new Engine(model, key));
-  const engine = engines.get(key);
+  const engine = engines.get(key) ?? new Engine(model, key);
+  engines.set(key, engine);
   engine.users += 1;
   clearTimeout(engine.farewell);
   return engine;
 }
 
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
+/** @returns {Choice} */
 function remembered() {
   try {
     const choice = localStorage.getItem("live-engine");
-    return ["auto", "browser", "server"].includes(choice) ? choice : "auto";
+    return choice === "browser" || choice === "server" ? choice : "auto";
   } catch {
     return "auto";
   }
 }
 
-class Engine {
+export class Engine {
   users = 0;
+  /** @type {Set<Surface>} */
   #surfaces = new Set();
+  /** @type {Set<(info: Info, sentence?: string) => void>} */
   #listeners = new Set();
   #pumping = false;
+  /** @type {(value?: any) => void} */
   #wake = () => {};
+  /** @type {number[]} */
   #trips = []; // milliseconds of the last answers of the server, from the question on
   #doneAt = 0;
   #busyAt = 0;
+  /** @type {Record<Place, Record<"full" | "preview", number[]>>} */
   #times = { server: { full: [], preview: [] }, browser: { full: [], preview: [] } };
+  /** @type {Worker | null} */
   #worker = null;
+  /** @type {Map<number, {resolve: (image: any) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
   #serial = 0;
+  /** @type {Floats | null} */
   #sentDelta = null;
 
+  /**
+   * @param {Model} model
+   * @param {string} key
+   */
   constructor(model, key) {
     this.model = model;
     this.key = key;
     this.choice = remembered();
+    /** @type {Place} */
     this.active = "server";
+    /** @type {Info["browser"]} */
     this.browser = "off";
     this.provider = "";
     this.threads = 1;
@@ -84,6 +137,10 @@ class Engine {
     }, KEEP_WARM_MS);
   }
 
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {Drawing} [options]
+   */
   surface(canvas, options = {}) {
     const surface = new Surface(this, canvas, options);
     this.#surfaces.add(surface);
@@ -94,6 +151,7 @@ class Engine {
     this.#surfaces.delete(surface);
   }
 
+  /** @param {(info: Info, sentence?: string) => void} listener */
   listen(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -103,13 +161,14 @@ class Engine {
     for (const listener of this.#listeners) listener(this.info, sentence);
   }
 
+  /** @returns {Info} */
   get info() {
     const { choice, active, browser, provider, threads } = this;
     const ms = { server: this.#pace("server"), browser: browser === "ready" ? this.#pace("browser") : null };
     return { choice, active, ms, browser, provider, threads };
   }
 
-  /* Milliseconds of one frame under the hand, or null before it is measured. */
+  /** Milliseconds of one frame under the hand, or null before it is measured. @param {Place} engine */
   #pace(engine) {
     const { full, preview } = this.#times[engine];
     if (!full.length) return null;
@@ -120,13 +179,15 @@ class Engine {
     return Boolean(this.model.preview || this.model.light);
   }
 
+  /** @param {Place} engine */
   #previews(engine) {
     const { full } = this.#times[engine];
     return this.#hasPreview && full.length > 0 && median(full) > SMOOTH_MS;
   }
 
+  /** @param {string} choice */
   choose(choice) {
-    this.choice = choice;
+    this.choice = /** @type {Choice} */ (choice);
     try {
       localStorage.setItem("live-engine", choice);
     } catch {
@@ -164,10 +225,11 @@ class Engine {
 
   async #load() {
     if (typeof WebAssembly === "undefined") throw new Error("This browser has no WebAssembly, so the server draws.");
-    const runtime = await fetch("/ort/ort.wasm.bundle.min.mjs", { method: "HEAD" }).catch(() => null);
-    if (!runtime?.ok) throw new Error("The browser engine is not installed here, so the server draws.");
+    const runtime = await ask("ort/ort.wasm.bundle.min.mjs", {}, { method: "HEAD" }).catch(() => null);
+    if (!runtime) throw new Error("The browser engine is not installed here, so the server draws.");
     const { name, digest, preview, light, levels, style_size: size, latent_size: latent } = this.model;
-    const url = (part) => `/api/onnx/${encodeURIComponent(name)}/${digest}/${part}.onnx`;
+    const url = (part) => `api/onnx/${encodeURIComponent(name)}/${digest}/${part}.onnx`;
+    /** @type {Record<string, string>} */
     const parts = preview ? { head: url(`head-${preview}`), tail: url(`tail-${preview}`) } : { full: url("full") };
     if (light) parts.light = url("light");
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
@@ -175,10 +237,10 @@ class Engine {
     const ready = await new Promise((resolve, reject) => {
       worker.onerror = () => reject(new Error("The browser engine could not start, so the server draws."));
       worker.onmessage = ({ data }) => (data.type === "ready" ? resolve(data) : reject(new Error(this.#excuse(data.reason))));
-      worker.postMessage({ type: "load", parts, gpu: true, threads: Math.max(1, Math.min(4, (navigator.hardwareConcurrency || 2) - 1)) });
+      worker.postMessage({ type: "load", parts, gpu: true, threads: clamp((navigator.hardwareConcurrency || 2) - 1, 1, 4) });
     });
     worker.onmessage = ({ data }) => this.#answer(data);
-    worker.onerror = () => this.#fail("The browser engine stopped, so the server draws.");
+    worker.onerror = () => this.#fail(STOPPED);
     this.style = { levels, size, latent };
     this.provider = ready.provider;
     this.threads = ready.threads;
@@ -203,6 +265,7 @@ class Engine {
   async #measure() {
     const surface = [...this.#surfaces].find((s) => s.state);
     const state = surface?.state ?? { z: new Float32Array(this.model.latent_size), delta: null };
+    /** @type {[Place, boolean][]} */
     const plan = [["browser", false], ["browser", true], ["browser", false], ["browser", true]]; // the first ones warm up
     for (let i = 0; i < 4; i++) plan.push(["browser", false], ["server", false]);
     if (this.#hasPreview) for (let i = 0; i < 4; i++) plan.push(["browser", true]);
@@ -225,20 +288,30 @@ class Engine {
     if (times.length > SAMPLES) times.shift();
   }
 
+  /**
+   * @param {Place} engine
+   * @param {State} state
+   * @param {boolean} preview
+   * @returns {Promise<Image>}
+   */
   async #run(engine, state, preview) {
     const start = performance.now();
     const image = await (engine === "browser" ? this.#inBrowser(state, preview) : this.#onServer(state, preview));
     return { ...image, ms: performance.now() - start, engine };
   }
 
+  /** @param {State} state */
   #inBrowser({ z, levels, delta = null }, preview) {
+    const worker = this.#worker;
+    if (!worker) return Promise.reject(new Error(STOPPED));
     const id = ++this.#serial;
-    const code = Float32Array.from(levels ?? z);
+    const code = Float32Array.from(levels ?? z ?? []);
+    /** @type {Record<string, any>} */
     const message = { type: "decode", id, z: code, style: this.style, whole: !preview };
     if (delta !== this.#sentDelta) message.delta = this.#sentDelta = delta; // 9 kB only when it changes
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage(message, [code.buffer]);
+      worker.postMessage(message, [code.buffer]);
     });
   }
 
@@ -250,33 +323,21 @@ class Engine {
     if (data.type !== "image") waiting?.reject(new Error(data.reason));
   }
 
+  /** @param {State} state */
   async #onServer({ z, levels, delta }, preview) {
-    const query = new URLSearchParams({ model: this.model.name });
-    if (preview && this.model.light) query.set("quick", "1");
-    else if (preview) query.set("size", this.model.preview);
-    if (levels) query.set("layout", "levels");
-    if (delta) query.set("offsets", "1");
-    const code = levels ?? z;
-    const body = new Float32Array(code.length + (delta?.length ?? 0));
-    body.set(code);
-    if (delta) body.set(delta, code.length);
-    const response = await fetch(`/api/decode?${query}`, { method: "POST", body });
-    if (!response.ok) {
-      const answer = await response.json().catch(() => ({ error: `The server answered ${response.status}; reload the page.` }));
-      throw Object.assign(new Error(answer.error), { refused: true });
-    }
+    /** @type {import("./net.js").Query} */
+    const query = { model: this.model.name };
+    if (preview && this.model.light) query.quick = 1;
+    else if (preview) query.size = Number(this.model.preview);
+    if (levels) query.layout = "levels";
+    if (delta) query.offsets = 1;
+    const response = await ask("api/decode", query, posted(joined([levels ?? z ?? [], delta ?? []])));
     const bytes = new Uint8Array(await response.arrayBuffer());
     const size = Math.sqrt(bytes.length / 3);
-    const pixels = new Uint8ClampedArray(4 * size * size);
-    for (let i = 0, o = 0; i < bytes.length; i += 3, o += 4) {
-      pixels[o] = bytes[i];
-      pixels[o + 1] = bytes[i + 1];
-      pixels[o + 2] = bytes[i + 2];
-      pixels[o + 3] = 255;
-    }
-    return { pixels, size };
+    return { pixels: fromRgb(bytes, size, size).data, size };
   }
 
+  /** @param {State} state */
   async decode(state, { preview = false } = {}) {
     const engine = this.active;
     const small = preview && this.#previews(engine);
@@ -293,7 +354,7 @@ class Engine {
   /* Decodes in flight at once: enough to keep the engine at work while an answer is drawn and the next question asked. */
   get #depth() {
     if (this.active !== "server") return 2;
-    return Math.max(2, Math.min(4, Math.ceil(Math.min(...this.#trips, 1000) / DEEPER_MS)));
+    return clamp(Math.ceil(Math.min(...this.#trips, 1000) / DEEPER_MS), 2, 4);
   }
 
   /* Serve the surfaces in turn while any of them wants a picture. */
@@ -302,10 +363,12 @@ class Engine {
     this.#wake();
     if (this.#pumping) return;
     this.#pumping = true;
+    /** @type {Set<Promise<void>>} */
     const flights = new Set();
     for (;;) {
       const surface = flights.size < this.#depth && [...this.#surfaces].find((s) => s.wanted);
       if (surface) {
+        /** @type {Promise<void>} */
         const flight = this.#serve(surface).finally(() => flights.delete(flight));
         flights.add(flight);
       } else if (flights.size) {
@@ -315,11 +378,12 @@ class Engine {
     }
     this.#pumping = false;
     this.#settle();
-    if (this.browser === "off" && this.choice !== "server" && !navigator.connection?.saveData) {
+    if (this.browser === "off" && this.choice !== "server" && !(/** @type {any} */ (navigator).connection?.saveData)) {
       (self.requestIdleCallback ?? setTimeout)(() => this.#open());
     }
   }
 
+  /** @param {Surface} surface */
   async #serve(surface) {
     // To the back of the line, so that two moving surfaces share the engine.
     this.#surfaces.delete(surface);
@@ -337,7 +401,7 @@ class Engine {
   #lost = false;
 
   async #recover(error, surface, state, preview) {
-    if (error.refused) return this.#tell(error.message);
+    if (error instanceof Refused) return this.#tell(error.message);
     if (this.active === "server") {
       if (!this.#lost) this.#tell("The server does not answer; the picture follows again as soon as it does.");
       this.#lost = true;
@@ -347,27 +411,37 @@ class Engine {
   }
 }
 
-class Surface {
+export class Surface {
   frames = 0;
+  /** @type {State | null} */
   state = null;
+  /** @type {Wanted | null} */
   wanted = null;
+  /** @type {Image & {preview: boolean, state: State, turn: number} | null} */
   #image = null;
+  /** @type {number[]} */
   #drawn = [];
   #scheduled = false;
   #rest = 0;
   #turn = 0;
   #shown = 0;
 
+  /**
+   * @param {Engine} engine
+   * @param {HTMLCanvasElement} canvas
+   * @param {Drawing} drawing
+   */
   constructor(engine, canvas, { ondraw }) {
     this.engine = engine;
     this.canvas = canvas;
     this.ondraw = ondraw;
     canvas.width = canvas.height = engine.model.image_size;
-    this.context = canvas.getContext("2d", { alpha: false });
+    this.context = context(canvas, { alpha: false });
     this.context.imageSmoothingQuality = "high";
     this.small = document.createElement("canvas");
   }
 
+  /** @param {State} state */
   show(state, { preview = false } = {}) {
     clearTimeout(this.#rest);
     this.state = state;
@@ -380,39 +454,42 @@ class Surface {
     if (this.state) this.show(this.state);
   }
 
+  /** What is wanted, which then counts as asked for; only while there is something. */
   take() {
-    const wanted = this.wanted;
+    const wanted = /** @type {Wanted} */ (this.wanted);
     this.wanted = null;
     return { ...wanted, turn: ++this.#turn };
   }
 
-  /* After a failure: ask again, unless something newer is asked for. */
+  /* After a failure: ask again, unless something newer was asked for, be it on its way or drawn. */
   restore(state, preview) {
-    this.wanted ??= { state, preview };
+    if (state === this.state) this.wanted ??= { state, preview };
   }
 
   present(image, state, moving, turn) {
     if (turn < this.#shown) return; // a newer picture came first
     this.#shown = turn;
-    this.#image = { ...image, state };
+    this.#image = { ...image, state, turn };
     if (!this.#scheduled) {
       this.#scheduled = true;
       requestAnimationFrame(() => this.#draw());
     }
     clearTimeout(this.#rest);
-    if (image.preview && !this.wanted) this.#rest = setTimeout(() => !this.wanted && this.show(state), moving ? REST_MS : 0);
+    // Only of what was asked for last: the preview of an older state must not take back a newer one that is on its way.
+    if (image.preview && state === this.state) this.#rest = setTimeout(() => this.show(state), moving ? REST_MS : 0);
   }
 
   #draw() {
     this.#scheduled = false;
+    if (!this.#image) return;
     const { pixels, size, ms, engine } = this.#image;
     const data = new ImageData(pixels, size, size);
-    const { canvas, context, small } = this;
-    if (size === canvas.width) context.putImageData(data, 0, 0);
+    const { canvas, small } = this;
+    if (size === canvas.width) this.context.putImageData(data, 0, 0);
     else {
       if (small.width !== size) small.width = small.height = size;
-      small.getContext("2d").putImageData(data, 0, 0);
-      context.drawImage(small, 0, 0, canvas.width, canvas.height);
+      context(small).putImageData(data, 0, 0);
+      this.context.drawImage(small, 0, 0, canvas.width, canvas.height);
     }
     this.frames += 1;
     const now = performance.now();
@@ -420,10 +497,10 @@ class Surface {
     while (this.#drawn.length > 2 && this.#drawn[0] < now - 1000) this.#drawn.shift();
     if (this.#drawn[0] < now - 3000) this.#drawn.shift(); // the hand had rested
     canvas.dataset.engine = engine;
-    canvas.dataset.frame = this.frames;
+    canvas.dataset.frame = String(this.frames);
     canvas.dataset.ms = ms.toFixed(1);
-    const { state, preview } = this.#image;
-    if (state === this.state && !this.wanted && !preview) canvas.dataset.settled = "true";
+    const { state, preview, turn } = this.#image;
+    if (turn === this.#turn && !this.wanted && !preview) canvas.dataset.settled = "true";
     this.ondraw?.({ ms, engine, size, preview, state });
   }
 

@@ -4,22 +4,38 @@
      onstep({step, total, psnr, delta})   delta: Float32Array (L S) of the first picture, decibels for psnr
      onend(state, error)                  state: "done" | "cancelled" | "failed" */
 
+import { ask, Refused } from "./net.js";
+
+const LOST = "The refinement could not be followed; load the photo again to repeat it.";
+
+/** @typedef {{step: number, total: number, psnr: number, delta: Float32Array}} Step */
+
+/**
+ * @param {string} id
+ * @param {{onstep: (step: Step) => void, onend: (state: string, error?: string) => void}} handlers
+ * @returns {() => void}
+ */
 export function follow(id, { onstep, onend }) {
-  const url = `/api/refine/${encodeURIComponent(id)}`;
+  const url = `api/refine/${encodeURIComponent(id)}`;
   let cancelled = false;
   read(url, onstep).then(
     ({ state, error }) => onend(cancelled ? "cancelled" : state, error),
-    () => onend("failed", "The refinement could not be followed; load the photo again to repeat it."),
+    (error) => onend("failed", error instanceof Refused ? error.message : LOST),
   );
   return () => {
     cancelled = true;
-    fetch(`${url}/cancel`, { method: "POST" }).catch(() => {});
+    ask(`${url}/cancel`, {}, { method: "POST" }).catch(() => {});
   };
 }
 
+/**
+ * @param {string} url
+ * @param {(step: Step) => void} onstep
+ * @returns {Promise<{state: string, error: string}>}
+ */
 async function read(url, onstep) {
-  const response = await fetch(url);
-  if (!response.ok) return { state: "failed", error: (await response.json()).error };
+  const response = await ask(url);
+  if (!response.body) throw new Error(LOST);
   const reader = response.body.getReader();
   let held = new Uint8Array(0);
   let last = { state: "failed", error: "" };

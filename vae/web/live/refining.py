@@ -11,7 +11,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from vae.photos.refine import Job
+from vae.photos.refine_job import Job
 from vae.web.core import services
 from vae.web.core.http import BINARY, Refusal
 

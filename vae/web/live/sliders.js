@@ -12,7 +12,21 @@
    onlocks() after a change, ongrab() and oncancel() around a touch that turns out to be a scroll.
    Sliders are plain range inputs with data-axis="<basis>:<id>": arrows step 0.1 sigma, with shift 0.5, page keys 1. */
 
-import { h, icon, signed, spoken } from "./dom.js";
+import { h, icon } from "./dom.js";
+import { ask } from "./net.js";
+import { clamp, signed, spoken } from "./numbers.js";
+
+/** @typedef {import("./codes.js").Basis} Basis */
+/** @typedef {import("./codes.js").Lock} Lock */
+/**
+ * @typedef {object} Handlers
+ * @property {(basis: Basis, row: number, value: number) => void} onmove
+ * @property {(basis: Basis, row: number) => void} oncommit
+ * @property {(basis: Basis, row: number) => void} onreset
+ * @property {(count: number) => void} onlocks
+ * @property {() => void} ongrab
+ * @property {() => void} oncancel
+ */
 
 const RANGE = 4;
 const TOP = 12;
@@ -28,11 +42,19 @@ const OTHERS_MS = 100;
 
 let serial = 0;
 
+/** The row of each element. @type {WeakMap<Element, Row>} */
+const rowOfElement = new WeakMap();
+
 class Row {
   visible = true;
   #text = "";
   #value = 0;
 
+  /**
+   * @param {SliderPanel} panel
+   * @param {Basis} basis
+   * @param {number} row
+   */
   constructor(panel, basis, row) {
     const axis = basis.axes[row];
     this.basis = basis;
@@ -59,8 +81,8 @@ class Row {
     const track = h("div", { class: "track" }, h("div", { class: "rail" }, h("i", { class: "ticks" }), this.band, this.fill), this.input);
     const [left, right] = ["low", "high"].map((side) => h("span", { class: `end ${side}`, "aria-hidden": "true" }));
     this.element = h("div", { class: "row" }, left, h("div", { class: "body" }, caption, track), right, this.lock, this.reset);
-    this.element.style.setProperty("--row", row);
-    this.element.liveRow = this;
+    this.element.style.setProperty("--row", String(row));
+    rowOfElement.set(this.element, this);
   }
 
   /* Write the read-out; the words for screen readers only at rest, they cost too much in every frame. */
@@ -69,9 +91,9 @@ class Row {
     const text = signed(value);
     if (text !== this.#text) {
       this.#text = this.output.textContent = text;
-      const shown = Math.max(-RANGE, Math.min(RANGE, value));
+      const shown = clamp(value, -RANGE, RANGE);
       this.fill.style.transform = `scaleX(${(shown / RANGE).toFixed(4)})`;
-      if (!own) this.input.value = shown;
+      if (!own) this.input.value = String(shown);
     }
     if (!moving || own) this.input.setAttribute("aria-valuetext", `${this.axis.label}, ${spoken(value)}`);
   }
@@ -80,10 +102,12 @@ class Row {
     return this.#value;
   }
 
-  mark(value, sigma) {
+  /** @param {number | null} value */
+  mark(value, sigma = 0) {
     this.band.hidden = value === null;
     if (value === null) return;
-    const at = (v) => 50 + (50 * Math.max(-RANGE, Math.min(RANGE, v))) / RANGE;
+    /** @param {number} v */
+    const at = (v) => 50 + (50 * clamp(v, -RANGE, RANGE)) / RANGE;
     const low = at(value - sigma);
     this.band.style.left = `${low}%`;
     this.band.style.width = `${Math.max(1, at(value + sigma) - low)}%`;
@@ -92,16 +116,30 @@ class Row {
 }
 
 export class SliderPanel {
+  /** @type {Lock[]} */
   locks = [];
+  /** @type {string | null} */
   axis = null;
-  basis = null;
-  #rows = new Map(); // basis name -> Row[]
+  /** @type {Basis} undefined before .open() */
+  basis;
+  /** @type {import("./codes.js").Geometry} */
+  geometry;
+  /** @type {import("./engine.js").Model} */
+  model;
+  ready = false; // whether the owner lets pictures be fetched
+  /** @type {Map<string, Row[]>} by the name of the basis */
+  #rows = new Map();
+  /** @type {Map<string, HTMLButtonElement>} */
+  #tabs = new Map();
   #all = new Set(); // bases shown in full
   #sprites = new Set();
+  /** @type {Float32Array | null} */
   #z = null;
+  /** @type {{mu: Float32Array, sigma: Float32Array} | null} */
   #band = null;
   #othersAt = 0;
 
+  /** @param {Handlers} handlers */
   constructor(handlers) {
     this.handlers = handlers;
     this.tabs = h("div", { class: "segments tabs", role: "tablist", "aria-label": "Which axes" });
@@ -119,7 +157,8 @@ export class SliderPanel {
     );
     this.observer = new IntersectionObserver((entries) => {
       for (const entry of entries) {
-        const row = entry.target.liveRow;
+        const row = rowOfElement.get(entry.target);
+        if (!row) continue;
         row.visible = entry.isIntersecting;
         if (row.visible && this.#z) this.#refresh(row);
       }
@@ -128,7 +167,13 @@ export class SliderPanel {
   }
 
   #listen() {
-    const rowOf = (event) => event.target.closest?.(".row")?.liveRow;
+    /** @param {Event} event */
+    const rowOf = (event) => {
+      const element = event.target instanceof Element ? event.target.closest(".row") : null;
+      return element ? rowOfElement.get(element) : undefined;
+    };
+    /** @param {Event} event */
+    const onSlider = (event) => event.target instanceof Element && event.target.matches("input[type=range]");
     const { list, handlers } = this;
     list.addEventListener("input", (event) => {
       const row = rowOf(event);
@@ -146,7 +191,7 @@ export class SliderPanel {
       if (step === undefined && end === undefined) return;
       event.preventDefault();
       const value = end ?? row.value + step * (event.shiftKey && Math.abs(step) < 1 ? 5 : 1);
-      row.input.value = Math.max(-RANGE, Math.min(RANGE, value));
+      row.input.value = String(clamp(value, -RANGE, RANGE));
       this.#moveTo(row, Number(row.input.value));
     });
     list.addEventListener("keyup", (event) => {
@@ -159,63 +204,75 @@ export class SliderPanel {
       const row = rowOf(event);
       if (row && event.target === row.input && !row.input.disabled) handlers.onreset(row.basis, row.row);
     });
-    list.addEventListener("pointerdown", (event) => event.target.matches("input[type=range]") && handlers.ongrab());
-    list.addEventListener("pointercancel", (event) => event.target.matches("input[type=range]") && handlers.oncancel());
-    const explain = (event) => rowOf(event) && this.#explain(rowOf(event));
+    list.addEventListener("pointerdown", (event) => onSlider(event) && handlers.ongrab());
+    list.addEventListener("pointercancel", (event) => onSlider(event) && handlers.oncancel());
+    /** @param {Event} event */
+    const explain = (event) => {
+      const detail = rowOf(event)?.axis.detail;
+      if (detail !== undefined && this.detail.textContent !== detail) this.detail.textContent = detail;
+    };
     list.addEventListener("pointerover", explain);
     list.addEventListener("focusin", explain);
   }
 
+  /**
+   * @param {Row} row
+   * @param {number} value
+   */
   #moveTo(row, value) {
     this.axis = row.key;
     this.handlers.onmove(row.basis, row.row, value);
   }
 
-  #explain(row) {
-    if (this.detail.textContent !== row.axis.detail) this.detail.textContent = row.axis.detail;
-  }
-
+  /**
+   * @param {import("./codes.js").Geometry} geometry
+   * @param {import("./engine.js").Model} model
+   */
   open(geometry, model) {
     this.geometry = geometry;
     this.model = model;
     const names = ORDER.filter((name) => geometry.bases.has(name));
     for (const name of geometry.bases.keys()) if (!names.includes(name)) names.push(name);
-    this.tabs.replaceChildren(
-      ...names.map((name) => h("button", {
-        type: "button", role: "tab", id: `tab-${name}`, "data-basis": name, title: geometry.bases.get(name).title,
-        onclick: () => this.choose(name),
-      }, SHORT[name] ?? geometry.bases.get(name).title)),
-    );
+    this.#tabs = new Map(names.map((name) => {
+      const title = geometry.bases.get(name)?.title;
+      const onclick = () => this.choose(name);
+      return [name, h("button", { type: "button", role: "tab", id: `tab-${name}`, "data-basis": name, title, onclick }, SHORT[name] ?? title)];
+    }));
+    this.tabs.replaceChildren(...this.#tabs.values());
     this.tabs.onkeydown = (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;
       const next = names[(names.indexOf(this.basis.name) + step + names.length) % names.length];
       this.choose(next);
-      this.tabs.querySelector(`[data-basis="${next}"]`).focus();
+      this.#tabs.get(next)?.focus();
     };
     this.choose(names[0]);
   }
 
+  /** @param {string} name */
   choose(name) {
-    this.basis = this.geometry.bases.get(name);
-    for (const tab of this.tabs.children) {
-      const on = tab.dataset.basis === name;
+    const basis = this.geometry.bases.get(name);
+    if (!basis) return;
+    this.basis = basis;
+    for (const [one, tab] of this.#tabs) {
+      const on = one === name;
       tab.setAttribute("aria-selected", String(on));
       tab.tabIndex = on ? 0 : -1;
     }
     this.list.setAttribute("aria-labelledby", `tab-${name}`);
     this.search.value = "";
-    if (!this.#rows.has(name)) this.#rows.set(name, this.basis.axes.map((_, row) => new Row(this, this.basis, row)));
-    for (const row of this.#rows.get(name)) this.#drawLock(row);
+    if (!this.#rows.has(name)) this.#rows.set(name, basis.axes.map((_, row) => new Row(this, basis, row)));
+    for (const row of this.rows) this.#drawLock(row);
     this.#layout();
     this.list.scrollTop = 0;
     this.pictures();
   }
 
   get rows() {
-    return this.basis ? this.#rows.get(this.basis.name) : [];
+    return (this.basis && this.#rows.get(this.basis.name)) ?? [];
   }
 
+  /** @param {Row[]} rows */
   #top(rows) {
     if (!rows.some((row) => row.axis.group)) return rows.slice(0, TOP);
     const taken = new Map();
@@ -232,8 +289,10 @@ export class SliderPanel {
     const alive = every.filter((row) => !row.axis.collapsed);
     const dead = every.filter((row) => row.axis.collapsed);
     const full = this.#all.has(this.basis.name) || alive.length <= SHOW_ALL_BELOW;
+    /** @param {Row} row */
     const found = (row) => `${row.axis.label} ${row.axis.group}`.toLowerCase().includes(words);
     const shown = words ? every.filter(found) : full ? alive : this.#top(alive);
+    /** @type {HTMLElement[]} */
     const nodes = this.#grouped(shown);
     if (words && !shown.length) nodes.push(h("p", { class: "empty" }, `No axis is called \u201c${this.search.value.trim()}\u201d here.`));
     if (!words && alive.length > SHOW_ALL_BELOW) {
@@ -251,12 +310,16 @@ export class SliderPanel {
     if (this.#z) for (const row of every) this.#refresh(row);
   }
 
+  /**
+   * @param {Row[]} rows
+   * @returns {HTMLElement[]}
+   */
   #grouped(rows) {
+    /** @type {Map<string, HTMLElement[]>} */
     const groups = new Map();
     for (const row of rows) {
       const group = row.axis.collapsed ? "" : row.axis.group;
-      if (!groups.has(group)) groups.set(group, []);
-      groups.get(group).push(row.element);
+      groups.set(group, [...(groups.get(group) ?? []), row.element]);
     }
     return [...groups].flatMap(([group, elements]) => (group ? [h("h3", {}, group), ...elements] : elements));
   }
@@ -267,7 +330,9 @@ export class SliderPanel {
     this.#layout();
   }
 
+  /** @param {Row} row */
   #refresh(row) {
+    if (!this.#z) return;
     row.set(this.geometry.value(row.basis, row.row, this.#z), false, false);
     if (this.#band) {
       const { mu, sigma } = this.#band;
@@ -278,6 +343,10 @@ export class SliderPanel {
     } else row.mark(null);
   }
 
+  /**
+   * @param {Float32Array} z
+   * @param {{moving?: boolean, axis?: string | null}} [how]
+   */
   show(z, { moving = false, axis = null } = {}) {
     this.#z = z;
     if (!this.basis) return;
@@ -291,8 +360,12 @@ export class SliderPanel {
     }
   }
 
+  /**
+   * @param {Float32Array | null} mu
+   * @param {Float32Array | null} sigma
+   */
   mark(mu, sigma) {
-    this.#band = mu ? { mu, sigma } : null;
+    this.#band = mu && sigma ? { mu, sigma } : null;
     if (this.#z) for (const row of this.rows) this.#refresh(row);
   }
 
@@ -302,14 +375,15 @@ export class SliderPanel {
     list.dataset.pictures = this.#sprites.has(name) ? name : "";
     list.style.setProperty("--sprite", `var(--sprite-${name})`);
     if (this.#sprites.has(name) || !this.ready) return;
-    const query = new URLSearchParams({ model: this.model.name, basis: name, digest: this.model.digest });
-    const response = await fetch(`/api/traversals?${query}`).catch(() => null);
-    if (!response?.ok) return; // the sliders work without their pictures; the next visit of the tab asks again
+    const query = { model: this.model.name, basis: name, digest: this.model.digest };
+    const response = await ask("api/traversals", query).catch(() => null);
+    if (!response) return; // the sliders work without their pictures; the next visit of the tab asks again
     list.style.setProperty(`--sprite-${name}`, `url(${URL.createObjectURL(await response.blob())})`);
     this.#sprites.add(name);
     if (this.basis.name === name) list.dataset.pictures = name;
   }
 
+  /** @param {Row} row */
   toggleLock(row) {
     const at = this.#lockAt(row);
     if (at >= 0) this.locks.splice(at, 1);
@@ -324,10 +398,12 @@ export class SliderPanel {
     this.#locksChanged();
   }
 
+  /** @param {Row} row */
   #lockAt(row) {
     return this.locks.findIndex((lock) => lock.basis === row.basis && lock.row === row.row);
   }
 
+  /** @param {Row} row */
   #drawLock(row) {
     const on = this.#lockAt(row) >= 0;
     row.lock.setAttribute("aria-pressed", String(on));

@@ -7,15 +7,16 @@
    Messages out: {type: "ready", provider, threads} | {type: "failed", reason}
                  {type: "image", id, pixels, size, ms} | {type: "error", id, reason} */
 
+import { address, ask } from "./net.js";
+
 let ort;
 let head; // z (and delta) -> features and small picture, or -> image where there is no tail
 let tail;
 let light;
 let delta = null;
 
-async function open(url, provider) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`the decoder file answered ${response.status}`);
+async function open(path, provider) {
+  const response = await ask(path);
   const options = { executionProviders: [provider], graphOptimizationLevel: "all" };
   return ort.InferenceSession.create(new Uint8Array(await response.arrayBuffer()), options);
 }
@@ -24,15 +25,16 @@ async function open(url, provider) {
 async function hasGpu() {
   const adapter = await self.navigator.gpu?.requestAdapter().catch(() => null);
   const info = adapter?.info;
-  return Boolean(adapter) && !adapter.isFallbackAdapter && !info?.isFallbackAdapter && info?.architecture !== "swiftshader";
+  if (!adapter || /** @type {any} */ (adapter).isFallbackAdapter) return false; // older browsers say it there
+  return !info?.isFallbackAdapter && info?.architecture !== "swiftshader";
 }
 
 async function load({ parts, gpu, threads }) {
   const onGpu = gpu && (await hasGpu());
   const provider = onGpu ? "webgpu" : "wasm";
-  ort = await import(`/ort/ort.${provider}.bundle.min.mjs`);
+  ort = await import(address(`ort/ort.${provider}.bundle.min.mjs`));
   ort.env.logLevel = "error";
-  ort.env.wasm.wasmPaths = "/ort/";
+  ort.env.wasm.wasmPaths = address("ort/");
   ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
   head = await open(parts.head ?? parts.full, provider);
   tail = parts.tail ? await open(parts.tail, provider) : null;
@@ -87,21 +89,24 @@ async function decode({ z, style, whole }) {
   return { ...toPixels(image), ms: performance.now() - start };
 }
 
+/** @param {any} error */
+const reason = (error) => String(error?.message ?? error);
+
 async function answer(data) {
   if (data.type === "load") {
     try {
       self.postMessage({ type: "ready", ...(await load(data)) });
     } catch (error) {
-      self.postMessage({ type: "failed", reason: String(error?.message ?? error) });
+      self.postMessage({ type: "failed", reason: reason(error) });
     }
     return;
   }
   if (data.delta !== undefined) delta = data.delta;
   try {
     const image = await decode(data);
-    self.postMessage({ type: "image", id: data.id, ...image }, [image.pixels.buffer]);
+    self.postMessage({ type: "image", id: data.id, ...image }, { transfer: [image.pixels.buffer] });
   } catch (error) {
-    self.postMessage({ type: "error", id: data.id, reason: String(error?.message ?? error) });
+    self.postMessage({ type: "error", id: data.id, reason: reason(error) });
   }
 }
 

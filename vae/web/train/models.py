@@ -201,7 +201,8 @@ def overlays(bundles: list[Bundle], pasts: list[watch.History]) -> None:
 def common_pictures(image_size: int, channels: int) -> np.ndarray:
     """Pictures that every model is asked to reconstruct, (n, s, s, c) uint8: digits, one of each kind."""
     from vae.config import DataConfig
-    from vae.data.sets import DataError, open_data
+    from vae.data.files import DataError
+    from vae.data.sets import open_data
 
     try:
         pictures = open_data(DataConfig(("digits",), limit=400), image_size, channels)
@@ -228,7 +229,8 @@ def strip(images: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 def same_pictures(bundles: list[Bundle]) -> None:
     """The same pictures through every model: your own, or digits."""
-    from vae.data.sets import PictureError, decode_picture
+    from vae.data.kinds import PictureError
+    from vae.data.pictures import decode_picture
 
     files = st.file_uploader(
         "Pictures to reconstruct",
@@ -247,7 +249,7 @@ def same_pictures(bundles: list[Bundle]) -> None:
                 else common_pictures(bundle.image_size, bundle.channels)
             )
         except PictureError as error:
-            st.error(f"A picture {error}.")
+            st.error(str(error))
             return
         mu, _, delta = bundle.encode_with_offsets(given)
         if place == 0:

@@ -5,7 +5,12 @@
    flat (the code has two numbers)}. The newest mark is shown until a hand moves the scrubber. */
 
 import { h } from "../live/dom.js";
+import { address } from "../live/net.js";
 
+/** @typedef {"reconstructions" | "samples" | "traversal"} Kind */
+/** @typedef {{step: number} & Record<Kind, string>} Frame */
+
+/** @type {[Kind, string, string][]} */
 const KINDS = [
   ["reconstructions", "Reconstructions", "Pictures kept aside, each one beside its reconstruction."],
   ["samples", "Draws", "Codes drawn at random: the same codes at every mark."],
@@ -16,15 +21,20 @@ const FRAME_MS = 260;
 const LARGE = 48; // pictures below this side are drawn with hard pixels
 
 class Film {
+  /** @type {Kind} */
   kind = "reconstructions";
   at = -1; // -1 follows the newest
+  /** @type {{frames: Frame[], image_size: number, flat: boolean}} */
+  data = { frames: [], image_size: 0, flat: false };
+  /** @type {Map<string, HTMLImageElement>} */
   #cache = new Map();
   #timer = 0;
 
+  /** @param {Element} root */
   constructor(root) {
-    this.root = root;
     this.picture = h("img", { alt: "", "data-testid": "film-picture" });
     this.stage = h("div", { class: "stage" }, this.picture);
+    /** @param {Kind} kind */
     const tab = (kind) => ({ type: "button", role: "tab", onclick: () => this.#choose(kind) });
     this.kinds = KINDS.map(([kind, label]) => h("button", tab(kind), label));
     const seek = () => this.#seek(Number(this.range.value));
@@ -52,15 +62,17 @@ class Film {
     this.#stop();
   }
 
-  #load(address) {
-    if (!this.#cache.has(address)) {
-      const image = new Image();
-      image.src = address;
-      this.#cache.set(address, image);
-    }
-    return this.#cache.get(address);
+  /** The picture at a path of this app, or in the address itself. @param {string} path */
+  #load(path) {
+    const known = this.#cache.get(path);
+    if (known) return known;
+    const image = new Image();
+    image.src = address(path);
+    this.#cache.set(path, image);
+    return image;
   }
 
+  /** @param {Kind} kind */
   #choose(kind) {
     this.kind = kind;
     this.#draw();
@@ -87,14 +99,14 @@ class Film {
     clearInterval(this.#timer);
     this.#timer = 0;
     this.replay.textContent = "Replay";
-    if (this.data && this.at >= this.data.frames.length - 1) this.at = -1;
+    if (this.at >= this.data.frames.length - 1) this.at = -1;
   }
 
   #draw() {
     const { frames, image_size: size, flat } = this.data;
     const place = this.at < 0 ? frames.length - 1 : this.at;
     const frame = frames[place];
-    const [, name, words] = KINDS.find(([kind]) => kind === this.kind);
+    const [, name, words] = KINDS.find(([kind]) => kind === this.kind) ?? KINDS[0];
     this.kinds.forEach((button, i) => button.setAttribute("aria-selected", String(KINDS[i][0] === this.kind)));
     this.range.value = String(place);
     this.label.value = `step ${frame.step.toLocaleString("en")}`;
@@ -107,18 +119,24 @@ class Film {
       if (image.naturalWidth) this.stage.style.aspectRatio = `${image.naturalWidth} / ${image.naturalHeight}`;
     };
     if (image.complete) show();
-    else image.onload = () => this.#load(this.data.frames[place]?.[this.kind]) === image && this.#draw();
+    else image.onload = () => this.#cache.get(this.data.frames[place]?.[this.kind]) === image && this.#draw();
   }
 }
 
+/** @type {WeakMap<HTMLElement, Film>} */
+const films = new WeakMap();
+
+/** @param {import("../live/component.js").Args} args */
 export function render({ data, parentElement: root }) {
   const place = root.querySelector(".film");
   if (!place) return;
-  root.film ??= new Film(place);
-  root.film.update(data);
+  const film = films.get(root) ?? new Film(place);
+  films.set(root, film);
+  film.update(data);
 }
 
+/** @param {HTMLElement} root */
 export function unmount(root) {
-  root.film?.close();
-  root.film = null;
+  films.get(root)?.close();
+  films.delete(root);
 }

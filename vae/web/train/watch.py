@@ -11,7 +11,8 @@ import streamlit as st
 from streamlit import runtime
 
 from vae.jobs import library, watch
-from vae.jobs.job import LIVE, Job, JobError, get_job, list_jobs, torchrun_command
+from vae.jobs.job import LIVE, Job, JobError, torchrun_command
+from vae.jobs.jobs import get_job, list_jobs
 from vae.paths import PAGES
 from vae.web.core.mount import component
 from vae.web.train.view import BADGES, attempt, badge, colours, draw, figure, go, open_in, say
@@ -338,9 +339,9 @@ def film(job: Job) -> None:
 
 
 def media_url(data: bytes, place: str) -> str:
-    """An address of Streamlit's own media files, which end with the session; or the picture itself."""
+    """An address below the app's of Streamlit's own media files, which end with the session; or the picture itself."""
     if runtime.exists():
-        return runtime.get_instance().media_file_mgr.add(data, "image/png", place)
+        return runtime.get_instance().media_file_mgr.add(data, "image/png", place).lstrip("/")
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 

@@ -1,0 +1,33 @@
+"""Pictures handed in."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from tests.jobs.making import png, recipe
+from vae.jobs import drafts, jobs, library
+
+
+def test_pictures_handed_in_live_in_the_job_and_go_with_it(home):
+    draft = drafts.new_draft(
+        [
+            ("../../evil name.zip", io.BytesIO(b"PK")),
+            ("/etc/a b.PNG", io.BytesIO(png(1))),
+            ("c.png", io.BytesIO(png(2))),
+        ]
+    )
+    inside = [path for path in draft.folder.rglob("*") if path.is_file()]
+    assert len(inside) == 3 and all(path.suffix in (".zip", ".png") for path in inside)
+    assert not any(".." in path.name or " " in path.name for path in inside)
+    job = jobs.create(recipe().replace(data={"sources": draft.sources}), "Mine", "cpu", draft)
+    assert not draft.folder.exists()
+    assert all(Path(source).exists() and Path(source).is_relative_to(job.folder) for source in job.recipe.data.sources)
+    library.delete_job(job)
+    library.empty_trash()
+    assert not [path for path in home.rglob("*") if path.is_file() and path.suffix in (".zip", ".png")]
+    old = drafts.new_draft([("a.png", io.BytesIO(png(3)))])
+    os.utime(old.folder, (1, 1))
+    drafts.purge_drafts()
+    assert not old.folder.exists()

@@ -1,0 +1,25 @@
+"""Refining the photos of a blend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vae.photos import blend, recognition
+from vae.photos.refine import Refiner
+from vae.photos.refine_sources import refine_sources
+from vae.photos.sources import photo_source, reconstruct
+from vae.space import mixing
+
+
+def test_refining_brings_both_photos_nearer_in_one_batch(bundle, astronaut, drawn) -> None:
+    second = photo_source(bundle, np.pad(drawn[1].crop, ((60, 60), (60, 60), (0, 0)), mode="edge"))
+    steps = []
+    with Refiner() as refiner:
+        sources = refine_sources(bundle, [astronaut, drawn[0], second], refiner, 12, steps.append)
+    assert steps[-1].delta.shape == (2, bundle.levels, bundle.style_size)
+    assert sources[1].delta is None  # drawn: nothing to refine
+    for before, after in ((astronaut, sources[0]), (second, sources[2])):
+        assert recognition.likeness(bundle, after).psnr > recognition.likeness(bundle, before).psnr + 1
+    for mix, source in ((0, sources[0]), (1, sources[2])):
+        picture = blend.blend(bundle, [sources[0], sources[2]], mixing.pair_weights(bundle.levels, mix))
+        assert np.array_equal(picture, reconstruct(bundle, [source])[0])

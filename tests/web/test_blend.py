@@ -1,0 +1,128 @@
+"""The Blend page and its component's events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data as pictures
+
+from tests.pictures import photo_file
+from vae.photos.sources import reconstruct
+from vae.space.mixing import BlendError
+
+
+@pytest.fixture()
+def page(tmp_path: Path, monkeypatch):
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.setenv("VAE_HOME", str(tmp_path))
+    return AppTest.from_file(str(Path(__file__).resolve().parents[2] / "pages" / "blend.py"), default_timeout=60)
+
+
+def test_page_opens_empty(page) -> None:
+    page.run()
+    assert not page.exception and not page.tabs
+
+
+def test_plain_page_blends_two_samples_and_makes_a_film(page, bundle) -> None:
+    page.query_params["plain"] = "1"
+    page.run()
+    assert not page.exception
+    page.selectbox(key="plain-sample-0").set_value(0).run()
+    page.selectbox(key="plain-sample-1").set_value(1).run()
+    assert not page.exception
+    desk = page.session_state["blend-desk"]["faces-128"]
+    page.slider(key="plain-mix").set_value(1.0).run()
+    assert np.array_equal(desk.picture(bundle), desk.people[1].source.crop)
+    page.number_input(key="film_seconds").set_value(0.5).run()
+    page.button(key="film_make").click().run()
+    assert not page.exception and desk.films["data"]
+
+
+def test_plain_page_takes_a_photo_and_says_why_not(page) -> None:
+    page.query_params["plain"] = "1"
+    page.run()
+    page.file_uploader(key="plain-file-0").upload("a.png", photo_file(pictures.astronaut(), "PNG"), "image/png").run()
+    assert not page.exception
+    desk = page.session_state["blend-desk"]["faces-128"]
+    assert len(desk.people) == 1 and desk.people[0].source.eyes
+    page.file_uploader(key="plain-file-1").upload("b.png", b"this is text", "image/png").run()
+    assert len(desk.people) == 1 and "This file is a text file" in page.warning[0].value
+
+
+def test_page_rebuilds_the_blend_of_a_link(page, bundle, drawn) -> None:
+    from vae.web.blend.live import Desk, Person, link
+
+    there = Desk(bundle.digest, [Person(source) for source in drawn[:3]], np.array([[0.2, 0.3, 0.5]] * 6), path="lerp")
+    for key, value in link(bundle, there).items():
+        page.query_params[key] = value
+    page.run()
+    here = page.session_state["blend-desk"]["faces-128"]
+    assert not page.exception and len(here.people) == 3 and here.path == "lerp"
+    difference = here.picture(bundle).astype(int) - there.picture(bundle)
+    assert np.abs(difference).max() <= 2
+    assert json.dumps(here.weights.tolist()) == json.dumps(there.weights.tolist())
+
+
+@pytest.mark.parametrize("change, word", [
+    ({"z0": "nonsense"}, "code"), ({"hash": "0" * 12}, "another model"), ({"weights": "a,b"}, "not numbers"), ({"weights": "1,2,3"}, "shape"),
+])  # fmt: skip
+def test_page_says_what_is_wrong_with_a_link(page, bundle, drawn, change: dict, word: str) -> None:
+    from vae.web.blend.live import Desk, Person, link
+
+    there = Desk(bundle.digest, [Person(source) for source in drawn[:2]], np.full((6, 2), 0.5))
+    for key, value in {**link(bundle, there), **change}.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception and word in page.session_state["blend-desk"]["faces-128"].notice
+
+
+def test_component_events(bundle, drawn, monkeypatch) -> None:
+    """What the component may send, good and bad; every refusal is a notice, nothing is raised."""
+    import base64
+
+    from vae.web.blend import live as blend_live
+
+    monkeypatch.setattr(blend_live.services.refiner, "prewarm", lambda *_: None)
+    here = blend_live.Desk(bundle.digest)
+    send = lambda **event: blend_live.handle(bundle, here, event)  # noqa: E731
+    send(name="photo", slot=0, file="me.png", data=base64.b64encode(photo_file(pictures.astronaut(), "PNG")).decode())
+    assert here.notice is None and here.people[0].source.name == "me.png"
+    send(name="sample", slot=1, index=0)
+    assert here.weights.tolist() == [[0.5, 0.5]] * 6
+    send(name="eyes", slot=0, eyes=[[200, 110], [260, 112]])
+    assert here.people[0].source.eyes == ((200.0, 110.0), (260.0, 112.0))
+    send(name="photo", slot=1, file="cat", data=base64.b64encode(photo_file(pictures.cat(), "PNG")).decode())
+    assert "No face" in here.people[1].source.remark  # eye marks are offered for the hand
+    for event in (
+        {"name": "photo", "slot": 0, "data": "%%%"}, {"name": "photo", "slot": 0, "data": None}, {"name": "sample", "slot": 0, "index": 99},
+        {"name": "sample", "slot": 0, "index": "1"}, {"name": "eyes", "slot": 0, "eyes": "no"}, {"name": "face", "slot": 0, "index": 9},
+        {"name": "eyes", "slot": 0, "eyes": [[1, 1], [1, 1]]}, {"name": "draw", "seed": -1}, {"name": "refined"},
+    ):  # fmt: skip
+        people = list(here.people)
+        send(**event)
+        assert here.notice and here.notice.rstrip().endswith("."), event
+        assert here.people == people
+    send(name="unheard of")
+    blend_live.handle(bundle, here, "nonsense")
+    send(name="draw", seed=5)
+    send(name="draw", seed=6)
+    send(name="draw", seed=7)
+    assert len(here.people) == 4 and "4 people" in here.notice
+    ids = [person.id for person in here.people]
+    here.absorb(bundle, {"people": ids, "weights": [[1, 0, 0, 0]] * 6, "path": "lerp", "shift": None})
+    assert here.path == "lerp" and np.array_equal(here.picture(bundle), reconstruct(bundle, here.sources[:1])[0])
+    here.absorb(bundle, {"people": ids[:2], "weights": [[1, 0]] * 6})  # of people who have gone: not taken
+    assert here.weights.shape == (6, 4)
+    for sent in (
+        {"weights": [[float("nan")] * 4] * 6},
+        {"weights": "x"},
+        {"weights": [[1, 0, 0, 0]] * 6, "shift": "AAAA"},
+    ):
+        with pytest.raises(BlendError):
+            here.absorb(bundle, {"people": ids, **sent})
+    send(name="remove", slot=3)
+    assert len(here.people) == 3

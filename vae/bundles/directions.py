@@ -1,0 +1,108 @@
+"""Named directions: read-outs of labels and of measurements from the codes, those that hold on codes kept back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vae.bundles.encoding import evenly
+
+if TYPE_CHECKING:
+    from vae.data.imageset import ImageSet
+
+Array = np.ndarray
+
+# The read-outs of labels: logistic regression, as strongly regularised as codes of 128 numbers need.
+LOGISTIC_C, RIDGE_ALPHA, READ_OUT_CODES = 0.02, 100.0, 6000
+LEAST_AUC, LEAST_CORRELATION, LEAST_EXAMPLES = 0.8, 0.7, 20
+# Labels that judge, or say what people find beautiful, are no sliders.
+OMIT = ("Attractive", "Big_Nose", "Big_Lips", "Chubby", "Double_Chin")
+GROUPS = {
+    "Expression": ("Smiling", "Mouth_Slightly_Open", "High_Cheekbones"),
+    "Hair": ("Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Receding_Hairline", "Sideburns",
+             "Straight_Hair", "Wavy_Hair"),
+    "Beard": ("5_o_Clock_Shadow", "Goatee", "Mustache", "No_Beard"),
+    "Skin": ("Pale_Skin", "Rosy_Cheeks"),
+    "Eyes": ("Arched_Eyebrows", "Bushy_Eyebrows", "Bags_Under_Eyes", "Narrow_Eyes"),
+    "Worn": ("Eyeglasses", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie",
+             "Heavy_Makeup"),
+    "Person": ("Male", "Young"),
+}  # fmt: skip
+AS_LABELLED = ("Male", "Young", "Pale_Skin", "High_Cheekbones")
+
+
+def _spoken(name: str, known: bool) -> str:
+    """What people read for a label; CelebA's names are set in sentence case."""
+    words = name.replace("_", " ")
+    if known:
+        words = words.replace("5 o Clock", "Five-o'clock").replace("Gray", "Grey").capitalize()
+    return words + (" (as labelled)" if name in AS_LABELLED else "")
+
+
+def directions(
+    mu: Array,
+    cov: Array,
+    labels: Array,
+    names: Sequence[str],
+    test_mu: Array,
+    test_labels: Array,
+    measured: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None,
+) -> dict[str, Array] | None:
+    """The arrays of directions.npz: read-outs that hold on the test codes; None where there is none.
+
+    measured: measures and surroundings of the training pictures, and of the test pictures (vae.measures.measure).
+    """  # fmt: skip
+    from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+    from sklearn.metrics import roc_auc_score
+
+    rows = evenly(len(mu), READ_OUT_CODES)
+    mu, test_mu = mu[rows].astype(np.float64), test_mu.astype(np.float64)
+    group_of = {name: group for group, members in GROUPS.items() for name in members}
+    found: list[tuple[str, str, str, str, float, Array]] = []
+    for k, name in enumerate(names):
+        y, truth = labels[rows, k], test_labels[:, k]
+        if min(y.sum(), len(y) - y.sum(), truth.sum(), len(truth) - truth.sum()) < LEAST_EXAMPLES:
+            continue
+        w = LogisticRegression(C=LOGISTIC_C, class_weight="balanced", max_iter=2000).fit(mu, y).coef_[0]
+        score = roc_auc_score(truth, test_mu @ w)
+        if score >= LEAST_AUC:
+            found.append((_slug(name), _spoken(name, name in group_of), "label", group_of.get(name, ""), score, w))
+    if measured is not None:
+        from vae.measures import MEASURES
+
+        (values, around), (test_values, test_around) = measured
+        for k, item in enumerate(MEASURES):
+            y, truth = values[rows, k], test_values[:, k]
+            if item.alone:
+                others = LinearRegression().fit(around[rows], y)
+                y, truth = y - others.predict(around[rows]), truth - others.predict(test_around)
+            w = Ridge(alpha=RIDGE_ALPHA).fit(mu, y).coef_
+            score = np.corrcoef(test_mu @ w, truth)[0, 1]
+            if score >= LEAST_CORRELATION:
+                found.append((item.id, item.label, "measured", item.group, score, w))
+    if not found:
+        return None
+    w = np.array([row[5] for row in found])
+    w /= np.sqrt(np.einsum("kd,de,ke->k", w, cov, w))[:, None]  # read-outs in sigma
+    texts = {key: np.array([row[i] for row in found]) for i, key in enumerate(("names", "labels", "kind", "group"))}
+    return {**texts, "score": np.array([row[4] for row in found]), "w": w.astype(np.float32), "leaks": w @ cov @ w.T}
+
+
+def _slug(name: str) -> str:
+    """A label as an id: letters, digits, '-' and '_'."""
+    text = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name).strip("_-")
+    return (text or f"label_{hashlib.sha256(name.encode()).hexdigest()[:6]}")[:64]
+
+
+def measured_of(*sets: ImageSet) -> tuple[tuple[Array, Array], ...]:
+    """Measures and surroundings (vae.measures.measure) of each set's pictures."""
+    from vae.measures import measure
+
+    found = []
+    for data in sets:
+        parts = [measure(images) for images in data.batches(512)]
+        found.append((np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])))
+    return tuple(found)

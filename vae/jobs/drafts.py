@@ -1,0 +1,74 @@
+"""Pictures handed in for a job that is not launched yet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from vae.jobs.folders import disk_sentence, runs_home, slug
+from vae.jobs.job import JobError
+
+DRAFT_HOURS = 24.0
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Pictures handed in for a job that is not launched yet."""
+
+    folder: Path
+
+    @property
+    def sources(self) -> list[str]:
+        """What DataConfig.sources names: each zip, and the folder of single pictures."""
+        pictures = self.folder / "pictures"
+        zips = [str(path) for path in sorted(pictures.glob("*.zip"))]
+        return zips + ([str(pictures / "single")] if (pictures / "single").is_dir() else [])
+
+    def remove(self) -> None:
+        """Remove the pictures from the disk."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def new_draft(files: Sequence[tuple[str, IO[bytes]]]) -> Draft:
+    """Store files handed in, zips and single pictures, until the job is launched. Raises JobError."""
+    purge_drafts()
+    folder = runs_home() / ".drafts" / secrets.token_hex(12)
+    draft = Draft(folder)
+    try:
+        (folder / "pictures").mkdir(parents=True)
+        for number, (name, file) in enumerate(files):
+            # Of the stranger's name only the ending and harmless letters are kept, so it can lead nowhere.
+            stem, suffix = slug(Path(name).stem), Path(name).suffix.lower()
+            if suffix == ".zip":
+                target = folder / "pictures" / f"{number:05d}-{stem}.zip"
+            else:
+                target = (
+                    folder
+                    / "pictures"
+                    / "single"
+                    / f"{number:05d}-{stem}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
+                )
+                target.parent.mkdir(exist_ok=True)
+            with open(target, "wb") as out:
+                shutil.copyfileobj(file, out, 1 << 20)
+    except OSError as error:
+        draft.remove()
+        raise JobError(disk_sentence(error, runs_home())) from None
+    return draft
+
+
+def purge_drafts(hours: float = DRAFT_HOURS) -> None:
+    """Remove pictures that were handed in and never used."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(runs_home() / ".drafts"):
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat().st_mtime > hours * 3600:
+                    shutil.rmtree(entry.path, ignore_errors=True)
