@@ -235,7 +235,7 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     for i in chosen:
         person = here.people[i]
         person.before = person.before or recognition.likeness(
-            bundle, replace(person.source, delta=person.source.delta_once)
+            bundle, replace(person.source, delta=person.source.delta_once, feature=None)
         )
     here.job = start_job(bundle, [here.people[i].source for i in chosen], services.refiner)
 
@@ -247,9 +247,11 @@ def end_refining(bundle: Bundle, here: Desk) -> None:
     if step is None:
         raise BlendError((job.error if job else None) or "The refinement has ended and was forgotten; start it again.")
     where = {person.id: i for i, person in enumerate(here.people)}
-    kept = [(where[name], offsets) for name, offsets in zip(here.chosen, step.delta) if name in where]
-    refined = with_offsets(here.sources, [i for i, _ in kept], [offsets for _, offsets in kept])
-    for i, _ in kept:
+    kept = [k for k, name in enumerate(here.chosen) if name in where]
+    places = [where[here.chosen[k]] for k in kept]
+    features = [step.features[k] for k in kept] if step.features else []
+    refined = with_offsets(here.sources, places, step.delta[kept], features)
+    for i in places:
         person = here.people[i]
         person.source, person.shown = refined[i], None
         person.after = recognition.likeness(bundle, person.source)
@@ -302,6 +304,7 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             "kind": "drawn" if source.photo is None else "photo",
             "z": b64(source.z),
             "delta": None if source.delta is None else b64(source.delta),
+            "feature": None if source.feature is None else source.feature.id,
             "crop": data_uri(source.crop),
             "recon": data_uri(reconstruct(bundle, [source])[0]),
             "remark": source.remark,
