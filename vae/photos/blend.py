@@ -24,9 +24,14 @@ def blend_pictures(
     bundle: Bundle, sources: Sequence[Source], weights: Array, path: str = "slerp", shift: Array | None = None
 ) -> Array:
     """Several blends at once, weights (n, L, k), as pictures uint8 (n, s, s, c), with all that the sources carry."""
-    level = level_at(bundle.model.feature_shape[1]) if bundle.levels else 0
-    feature = mixed([source.feature for source in sources], weights[:, level])
+    feature = blend_feature(bundle, sources, weights)
     return bundle.decode(*blend_codes(bundle, sources, weights, path, shift), feature=feature)
+
+
+def blend_feature(bundle: Bundle, sources: Sequence[Source], weights: Array) -> Array | None:
+    """Feature offsets (n, C, h, h) of blends, weights (n, L, k) of the level that they stand at; None for none."""
+    level = level_at(bundle.model.feature_shape[1]) if bundle.levels else 0
+    return mixed([source.feature for source in sources], weights[:, level])
 
 
 def blend_codes(

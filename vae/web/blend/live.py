@@ -23,6 +23,7 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.media import MediaError
 from vae.photos import blend, faces, recognition
+from vae.photos.feature import Feature
 from vae.photos.refine import RefineError
 from vae.photos.refine_sources import refinable, start_job, with_offsets
 from vae.photos.ribbon import make_ribbon, warm_ribbon
@@ -384,7 +385,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
 
 
 def adopt(bundle: Bundle, here: Desk) -> None:
-    """Make the blend the current face of the other pages, style offsets and all."""
+    """Make the blend the current face of the other pages, offsets and all."""
     z, delta = (
         None if part is None else part[0]
         for part in blend.blend_codes(bundle, here.sources, here.weights[None], here.path, here.shift)
@@ -395,6 +396,11 @@ def adopt(bundle: Bundle, here: Desk) -> None:
     if delta is not None:
         picture = here.picture(bundle)
         once = bundle.decode(z)[0]
+        offset = blend.blend_feature(bundle, here.sources, here.weights[None])
+        whole = None
+        if offset is not None:
+            whole = Feature(offset[0].astype(np.float16), bundle.feature_map(z, delta[None])[0].astype(np.float16))
+        made = bundle.decode(z, delta[None], feature=offset)[0]
         photo = state.Photo(
             id=secrets.token_urlsafe(9),
             name="Blend",
@@ -407,7 +413,8 @@ def adopt(bundle: Bundle, here: Desk) -> None:
             once=once,
             psnr=state.psnr(picture, once),
             delta=delta,
-            refined_psnr=state.psnr(picture, bundle.decode(z, delta[None])[0]),
+            feature=whole,
+            refined_psnr=state.psnr(picture, made),
         )
         state.studio().photos[photo.id] = photo
     state.current(bundle).put(z, photo)

@@ -363,7 +363,7 @@ export class Engine {
     return { ...image, preview: small };
   }
 
-  /* Whether the light decoder's picture of a photo would be too far from the full one. */
+  /** Whether the light decoder's picture of a photo would be too far from the full one. @param {State} state */
   #far({ z, levels, features = [] }) {
     if (!this.model.light || features.length !== 1) return false;
     const known = this.#known.get(features[0].id);
@@ -378,23 +378,31 @@ export class Engine {
     return moved > FAR ** 2 * length;
   }
 
-  /* Add to the light decoder's picture what it lacked where the photos' pictures were last drawn in full. */
+  /**
+   * Add to the light decoder's picture what it lacked where the photos' pictures were last drawn in full.
+   * @param {{pixels: Uint8ClampedArray}} image
+   * @param {State} state
+   */
   #correct({ pixels }, { features = [] }) {
     for (const { id, share } of features) {
       const residual = this.#known.get(id)?.residual;
-      if (residual?.length !== pixels.length) continue;
+      if (!residual || residual.length !== pixels.length) continue;
       for (let i = 0; i < pixels.length; i++) pixels[i] += share * residual[i];
     }
   }
 
-  /* Learn from a full picture with one photo's details what the light decoder lacks of it. */
+  /**
+   * Learn from a full picture with one photo's details what the light decoder lacks of it.
+   * @param {State} state
+   * @param {{pixels: Uint8ClampedArray}} image
+   */
   async #learn(state, { pixels }) {
     const { z, levels, features = [] } = state;
     if (!this.model.light || features.length !== 1 || features[0].share < 0.1) return;
     const [{ id, share }] = features;
     const light = await this.#run(this.active, { ...state, features: [] }, true);
     const residual = Int16Array.from(pixels, (value, i) => (value - light.pixels[i]) / share);
-    this.#known.set(id, { code: Float32Array.from(levels ?? z), residual });
+    this.#known.set(id, { code: Float32Array.from(levels ?? z ?? []), residual });
   }
 
   /** Draw a photo once, unseen, so that the light decoder's pictures with its details can be corrected. @param {State} state */
