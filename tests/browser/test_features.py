@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import struct
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +13,12 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from skimage import data as pictures
 
 from tests.browser.test_blend import choose, photo, slide
 from tests.browser.test_explore import choose_engine, first_axis, ready, slider
-from tests.browser.waiting import PATIENCE, settled, shows, until
+from tests.browser.waiting import PATIENCE, eventually, settled, shows, until
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import default_registry
 from vae.likeness import psnr
@@ -134,10 +137,9 @@ def test_the_hand_keeps_the_person(astronaut: Refined, engine: str) -> None:
     moving = page.evaluate("() => window.drawn")
     page.mouse.up()
     assert moving
-    for frame in moving:
-        pixels = np.array(frame["pixels"], np.uint8).reshape(128, 128, 4)[..., :3]
-        wanted = astronaut.picture(z=np.array(frame["z"], np.float32))
-        assert apart(pixels, wanted) < 4, frame["preview"]
+    for drawn in moving:
+        pixels = np.array(drawn["pixels"], np.uint8).reshape(128, 128, 4)[..., :3]
+        assert apart(pixels, astronaut.picture(z=np.array(drawn["z"], np.float32))) < 3, drawn["preview"]
     shows(page, astronaut.picture(), within=2)
     page.get_by_role("button", name="Undo").click()
     shows(page, start, within=2)
@@ -184,6 +186,61 @@ def test_the_exported_picture_is_the_one_on_the_page(astronaut: Refined) -> None
     page.keyboard.press("Escape")
     slide(page, "photo:detail", 1)
     shows(page, astronaut.picture(), within=2)
+
+
+def frame(head: dict[str, Any], *bodies: np.ndarray) -> bytes:
+    """One of the frames that a refinement streams."""
+    payload = json.dumps(head).encode() + b"\n" + b"".join(body.tobytes() for body in bodies)
+    return struct.pack("<I", len(payload)) + payload
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_steps_are_drawn_by_the_worker_unless_the_hand_was_quicker(
+    page: Page, app_url: str, bundle: Bundle, moved: bool
+) -> None:
+    held: list[Route] = []
+    page.route(re.compile(r"/api/refine/[^/]+$"), lambda route: held.append(route))
+    ready(page, app_url)
+    page.get_by_role("button", name="Your photo").click()
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(photo())
+    page.locator(".photo:not([hidden])").wait_for()
+    eventually(page, lambda: held)
+    page.keyboard.press("Escape")
+    before = settled(page)
+    page.evaluate(VIEW)
+    page.evaluate("""() => {
+        const { surface } = window.view, paint = surface.paint.bind(surface);
+        window.painted = 0;
+        surface.paint = (...given) => ((window.painted += 1), paint(...given));
+    }""")
+    if moved:  # before the first step was heard of
+        element = slider(page, first_axis(page))
+        element.evaluate("s => { s.value = s.max; s.dispatchEvent(new Event('input', { bubbles: true })); }")
+        until(page, lambda pixels: apart(pixels, before) > 1)
+    grey = np.full((bundle.image_size, bundle.image_size, 3), 99, np.uint8)
+    zero = np.zeros((bundle.levels, bundle.style_size), "<f4")
+    head = {"step": 0, "total": 8, "state": "running", "psnr": [20.0], "offsets": zero.size, "features": []}
+    end = {"step": 0, "total": 8, "state": "cancelled", "error": None}
+    held[0].fulfill(body=frame(head, zero, grey) + frame(end), content_type="application/octet-stream")
+    expect(page.locator(".photo-progress")).to_be_hidden()
+    assert page.evaluate("() => window.painted") == (0 if moved else 1)
+
+
+@pytest.mark.parametrize("engine", ["Server", "Browser"])
+def test_details_that_are_gone_are_said_and_the_engine_goes_on(page: Page, app_url: str, engine: str) -> None:
+    ready(page, app_url)
+    choose_engine(page, engine)
+    before = settled(page)
+    page.evaluate(VIEW)
+    page.evaluate("""() => {
+        const { surface, z } = window.view;
+        surface.show({ z, delta: null, features: [{ id: "gone", share: 1 }], held: true });
+    }""")
+    expect(page.get_by_role("status").filter(has_text="load the photo again")).to_be_visible()
+    assert page.evaluate("() => window.view.engine.info.browser") != "failed"
+    page.get_by_role("button", name="Mean").first.click()
+    until(page, lambda pixels: apart(pixels, before) > 1)
+    assert page.locator('[data-testid="live-canvas"]').get_attribute("data-engine") == engine.lower()
 
 
 # -- Blend

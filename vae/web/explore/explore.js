@@ -169,6 +169,7 @@ class Explore {
   #adopt(z, photo, first) {
     this.z = this.origin = z;
     this.photo = photo;
+    if (photo) photo.at ??= z;
     this.refined = photo?.refined ?? true;
     this.#anchor = null;
     const known = this.history.current;
@@ -214,7 +215,6 @@ class Explore {
       onstep: ({ step, total, psnr, delta, picture, features }) => {
         photo.delta = /** @type {Floats} */ (delta);
         photo.feature = features[0] ?? photo.feature;
-        photo.at ??= this.z;
         photo.progress = { step, total };
         photo.refinedPsnr = psnr;
         if (this.photo === photo) {

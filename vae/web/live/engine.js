@@ -327,6 +327,7 @@ export class Engine {
     const waiting = this.#waiting.get(data.id);
     this.#waiting.delete(data.id);
     if (data.type === "image") waiting?.resolve({ pixels: data.pixels, size: data.size });
+    else if (data.refused) waiting?.reject(new Refused(data.reason));
     else this.#fail(this.#excuse(data.reason).replace("did not load", "stopped"));
     if (data.type !== "image") waiting?.reject(new Error(data.reason));
   }

@@ -6,10 +6,10 @@
                  delta stays as it was where the message leaves it out. whole: by the full decoder, else by the light
                  one or by the head alone.
    Messages out: {type: "ready", provider, threads} | {type: "failed", reason}
-                 {type: "image", id, pixels, size, ms} | {type: "error", id, reason} */
+                 {type: "image", id, pixels, size, ms} | {type: "error", id, reason, refused}   refused: by the server, so the engine itself is well */
 
 import { halves } from "./floats.js";
-import { address, ask } from "./net.js";
+import { address, ask, Refused } from "./net.js";
 
 let ort;
 let head; // z (and delta) -> features and small picture, or -> image where there is no tail
@@ -140,7 +140,7 @@ async function answer(data) {
     const image = await decode(data);
     self.postMessage({ type: "image", id: data.id, ...image }, { transfer: [image.pixels.buffer] });
   } catch (error) {
-    self.postMessage({ type: "error", id: data.id, reason: reason(error) });
+    self.postMessage({ type: "error", id: data.id, reason: reason(error), refused: error instanceof Refused });
   }
 }
 
