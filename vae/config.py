@@ -146,6 +146,12 @@ class ModelConfig(Config):
         """Side in pixels of the pictures of the linear path; 0 where there is none."""
         return min(self.image_size, LINEAR_PIXELS) if self.linear else 0
 
+    @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """Channels and sides of the level that a feature offset stands at, of the style architecture."""
+        side = self.image_size // 4
+        return self.width_at(side), side, side
+
     def width_at(self, pixels: int) -> int:
         """Channels of the style architecture at a resolution in pixels."""
         return max(8, round(STYLE_CHANNELS[pixels] * self.width))

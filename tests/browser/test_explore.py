@@ -56,7 +56,9 @@ def slider(page: Page, axis: str) -> Any:
 
 
 def first_axis(page: Page) -> str:
-    return page.locator("input[type=range][data-axis]").first.get_attribute("data-axis")
+    """The first slider of the code; a refined photo has one of its own above."""
+    sliders = page.locator("input[type=range][data-axis]:not([data-axis^='photo:'])")
+    return sliders.first.get_attribute("data-axis")
 
 
 def readout(row: Any) -> float:

@@ -14,7 +14,7 @@ import torch
 
 from tests.conftest import make_tiny_bundle
 from vae.bundles.bundle import open_bundle
-from vae.bundles.contract import BundleError
+from vae.bundles.contract import BundleError, no_feature
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.weights import load_weights
 
@@ -70,17 +70,19 @@ def test_each_level_takes_its_own_code_and_offsets(style):
 def test_the_halves_make_the_whole(style):
     z = np.random.default_rng(3).standard_normal((2, 4, 8)).astype(np.float32)
     delta = np.random.default_rng(4).standard_normal((2, 4, 16)).astype(np.float32)
+    feature, anchor = np.random.default_rng(5).standard_normal((2, 2, *style.model.feature_shape)).astype(np.float32)
     for level, size in ((2, 16), (1, 8)):
         head, tail = (ort.InferenceSession(part) for part in style.split(size))
-        assert {i.name for i in head.get_inputs()} == {"z", "delta"} and [o.name for o in tail.get_outputs()] == [
-            "image"
-        ]
+        assert {i.name for i in head.get_inputs()} == {"z", "delta", "feature", "anchor"}
+        assert [o.name for o in tail.get_outputs()] == ["image"]
         names = [f"rgb.{level}", f"x.{level}", "w"]
         assert {o.name for o in head.get_outputs()} == {i.name for i in tail.get_inputs()} == set(names)
-        values = dict(zip(names, head.run(names, {"z": z, "delta": delta})))
-        assert values["w"].shape == (2, 4, 16)
-        assert np.allclose(values[names[0]], style.decode_float(z, delta, size), atol=1e-5)
-        assert np.allclose(tail.run(None, values)[0], style.decode_float(z, delta), atol=1e-5)
+        for given in ({}, {"feature": feature, "anchor": anchor}):
+            feed = {"z": z, "delta": delta, **no_feature(style.model), **given}
+            values = dict(zip(names, head.run(names, feed)))
+            assert values["w"].shape == (2, 4, 16)
+            assert np.allclose(values[names[0]], style.decode_float(z, delta, size, **given), atol=1e-5)
+            assert np.allclose(tail.run(None, values)[0], style.decode_float(z, delta, **given), atol=1e-5)
     with pytest.raises(BundleError, match="8, 16, 32"):
         style.split(12)
 
@@ -94,7 +96,8 @@ def test_the_halves_make_the_whole_of_a_linear_path(tmp_path):
         head, tail = (ort.InferenceSession(part) for part in bundle.split(size))
         names = [f"rgb.{level}", f"x.{level}", "w"]
         assert {i.name for i in tail.get_inputs()} == {*names, "z"}
-        values = dict(zip(names, head.run(names, {"z": z, "delta": np.zeros((2, 4, 16), np.float32)})))
+        feed = {"z": z, "delta": np.zeros((2, 4, 16), np.float32), **no_feature(bundle.model)}
+        values = dict(zip(names, head.run(names, feed)))
         assert np.allclose(tail.run(None, {**values, "z": z})[0], whole, atol=1e-5)
     model = Autoencoder(bundle.model)
     model.load_state_dict(load_weights(bundle.path))

@@ -77,7 +77,7 @@ def test_refining_gets_further_in_as_many_steps():
         photos = plain.decoder(z, offsets)
     found = measure_curvature.measure(plain, np.random.default_rng(0).standard_normal((40, 8)))
     alike = fitting.Fitter(CONFIG, weights, eyes, torch.float32, found)
-    a, b = (list(one.run(photos, z, 12))[-1][1] for one in (plain, alike))
+    a, b = (list(one.run(photos, z, 12))[-1].psnr for one in (plain, alike))
     assert b.mean() > a.mean() + 1
 
 
@@ -146,9 +146,11 @@ def test_the_refining_worker_uses_it(tiny_style_bundle, tmp_path):
     x = torch.from_numpy(photo).permute(0, 3, 1, 2) / 127.5 - 1
     with refine.Refiner() as refiner:
         for one in (bundle, older):
-            job = refiner.start(one, photo, z, 4)
+            job = refiner.start(one, photo, z, 8)
             assert job.wait(300) and job.state == "done", job.error
             found = curvature.load(one.path, one.levels, one.style_size)
             fitter = fitting.Fitter(one.model, load_weights(one.path), one.eyes, curvature=found)
-            *_, (_, _, delta) = fitter.run(x, torch.from_numpy(z), 4)
-            assert np.abs(delta.numpy() - job.latest.delta).max() < 0.05 * np.abs(job.latest.delta).max()
+            styles = [step for step in job.steps if step.step <= 3][-1]  # of 8 steps, 3 are the styles'
+            *_, report = fitter.run(x, torch.from_numpy(z), 3)
+            assert styles.step == 3 and np.array_equal(styles.delta, job.latest.delta)
+            assert np.abs(report.delta.numpy() - styles.delta).max() < 0.05 * np.abs(styles.delta).max()

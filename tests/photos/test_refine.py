@@ -15,15 +15,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 
 from vae.bundles.bundle import open_bundle
+from vae.bundles.contract import level_at, no_feature
+from vae.bundles.feature import whole
 from vae.bundles.graph import style_decoder, style_encoder
 from vae.config import ModelConfig
 from vae.likeness import psnr as byte_psnr
 from vae.networks.autoencoder import Autoencoder, StyleDecoder
-from vae.photos import fitting, refine
+from vae.networks.weights import load_weights
+from vae.photos import curvature, fitting, refine
+from vae.photos.feature import find
 from vae.photos.frames import read_frame, write_frame
 from vae.photos.refine_job import Job
 from vae.training.losses import psnr
@@ -49,6 +54,29 @@ def bundle(tmp_path_factory):
 def decoder_state(bundle):
     prefix = "decoder."
     return {k.removeprefix(prefix): v for k, v in bundle.weights.items() if k.startswith(prefix)}
+
+
+@pytest.fixture(scope="module")
+def draw(bundle):
+    """Float pictures (n, c, s, s) by ONNX Runtime from the decoder's own file, with what a step found."""
+    session = ort.InferenceSession(whole((bundle.path / "decoder.onnx").read_bytes(), CONFIG))
+
+    def drawn(z: np.ndarray, step: refine.Step) -> torch.Tensor:
+        features = no_feature(CONFIG)
+        if step.features:
+            features = {
+                "feature": np.stack([one.offset for one in step.features]).astype(np.float32),
+                "anchor": np.stack([one.anchor for one in step.features]).astype(np.float32),
+            }
+        levels = np.repeat(z[:, None], CONFIG.levels, axis=1).astype(np.float32)
+        return torch.from_numpy(session.run(["image"], {"z": levels, "delta": step.delta, **features})[0])
+
+    return drawn
+
+
+def reports(run):
+    """What a Fitter reports, without the turns that it gives the caller between."""
+    return [report for report in run if report is not None]
 
 
 @pytest.fixture(scope="module")
@@ -115,41 +143,48 @@ def test_refining_comes_closer_and_streams_steps(refiner, bundle, target):
     job = refiner.start(bundle, *target, steps=40)
     steps = list(job.subscribe())
     assert job.state == "done" and job.error is None
-    assert [s.step for s in steps] == [0, *range(2, 40, 2), 40]
+    # 15 steps of the styles, told of every second, and 25 of the feature offset, told of every fifth
+    assert [s.step for s in steps] == [0, *range(2, 15, 2), 15, 20, 25, 30, 35, 40]
     assert all(s.total == 40 and s.delta.shape == (2, CONFIG.levels, 16) and s.delta.dtype == np.float32 for s in steps)
+    assert all(s.pictures.shape == (2, 32, 32, 3) and s.pictures.dtype == np.uint8 for s in steps)
     assert not steps[0].delta.any()
-    assert (steps[-1].psnr > steps[0].psnr + 3).all()
+    assert all(np.array_equal(s.delta, steps[8].delta) for s in steps[8:])  # the styles stay from then on
+    first, styles, last = (steps[i].psnr for i in (0, 8, -1))
+    assert (styles > first + 1.5).all() and (last > styles + 1).all() and (last > first + 3).all()
+    assert not any(s.features for s in steps[:-1]) and len(steps[-1].features) == 2
+    for feature in steps[-1].features:
+        assert feature.offset.shape == feature.anchor.shape == CONFIG.feature_shape
+        assert feature.offset.dtype == feature.anchor.dtype == np.float16
     assert job.latest is steps[-1] and refiner.get(job.id) is job and refiner.get("guess") is None
 
 
-def test_psnr_told_is_that_of_the_decoder(refiner, bundle, target):
+def test_psnr_told_is_that_of_the_decoder(refiner, bundle, target, draw):
     job = refiner.start(bundle, *target, steps=10)
     job.wait(300)
-    decoder = StyleDecoder(CONFIG)
-    decoder.load_state_dict(decoder_state(bundle))
     x = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1
-    for step in (job.steps[0], job.latest):
-        with torch.no_grad():
-            y = decoder(torch.from_numpy(target[1]), torch.from_numpy(step.delta.copy())).clamp(-1, 1)
+    styles = next(step for step in job.steps if step.step == 4)  # the last before those of the feature offset
+    for step in (job.steps[0], styles, job.latest):
+        y = draw(target[1], step).clamp(-1, 1)
         expected = -10 * np.log10(((x - y) / 2).square().mean((1, 2, 3)).numpy())
         assert np.allclose(step.psnr, expected, atol=0.01)
+        told = (y.permute(0, 2, 3, 1).numpy() + 1) * 127.5
+        assert np.abs(step.pictures - told).max() <= 0.51  # the bytes that are streamed are that picture's
+    assert job.latest.features and any(feature.offset.any() for feature in job.latest.features)
 
 
-def test_refining_begins_at_the_offsets_that_the_encoder_read(refiner, bundle, target, read):
+def test_refining_begins_at_the_offsets_that_the_encoder_read(refiner, bundle, target, read, draw):
     plain, job = refiner.start(bundle, *target, steps=10), refiner.start(bundle, *target, steps=10, delta=read)
     assert plain.wait(300) and job.wait(300) and job.error is None
     assert np.array_equal(job.steps[0].delta, read)
     assert (job.steps[0].psnr > plain.steps[0].psnr + 3).all()
-    decoder = StyleDecoder(CONFIG)
-    decoder.load_state_dict(decoder_state(bundle))
     x = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1
     likeness, apart = fitting.Likeness(32, ((11, 16), (20, 16))), []
-    for step in (job.steps[0], job.latest):
-        with torch.no_grad():
-            y = decoder(torch.from_numpy(target[1]), torch.from_numpy(step.delta.copy()))
+    styles = next(step for step in job.steps if step.step == 4)
+    for step in (job.steps[0], styles, job.latest):
+        y = draw(target[1], step)
         assert np.allclose(step.psnr, psnr(x, y).numpy(), atol=0.01)
         apart.append(likeness(fitting.pyramid(y), fitting.pyramid(x)))
-    assert (apart[1] < apart[0]).all()
+    assert (apart[1] < apart[0]).all() and (apart[2] < apart[1]).all()
 
 
 def test_the_penalty_holds_what_is_added_not_what_was_read(bundle, target, read, monkeypatch):
@@ -157,8 +192,8 @@ def test_the_penalty_holds_what_is_added_not_what_was_read(bundle, target, read,
     fitter = fitting.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
     x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
     start = torch.from_numpy(read)
-    *_, (_, _, late), _ = (report for report in fitter.run(x, z, 40, start) if report[1] is not None)
-    assert (late - start).abs().mean() < 0.05 < 0.3 * start.abs().mean()
+    *_, late, _ = reports(fitter.run(x, z, 40, start))
+    assert (late.delta - start).abs().mean() < 0.05 < 0.3 * start.abs().mean()
 
 
 def test_the_worker_draws_a_bundle_s_noise_and_offsets_as_the_app_does(refiner, tiny_offset_bundle):
@@ -167,9 +202,14 @@ def test_the_worker_draws_a_bundle_s_noise_and_offsets_as_the_app_does(refiner, 
     z, _, delta = bundle.encode_with_offsets(crops)
     job = refiner.start(bundle, crops, z, 4, delta)
     assert job.wait(300) and job.error is None
-    for step in (job.steps[0], job.latest):
-        # The app rounds to bytes, the worker does not.
+    # The app rounds to bytes, the worker does not.
+    for step in job.steps[:-1]:
         assert np.allclose(step.psnr, byte_psnr(crops, bundle.decode(z, step.delta)), atol=0.02)
+    last = job.latest
+    offset, anchor = (np.stack([getattr(one, name) for one in last.features]) for name in ("offset", "anchor"))
+    app = bundle.decode(z, last.delta, feature=offset, anchor=anchor)
+    assert np.allclose(last.psnr, byte_psnr(crops, app), atol=0.02)
+    assert np.abs(app.astype(int) - last.pictures).max() <= 1
 
 
 def test_a_batch_gives_what_single_photos_give(refiner, bundle, target):
@@ -205,24 +245,65 @@ def test_a_linear_path_is_refined_around():
     fitter = fitting.Fitter(config, weights, dtype=torch.float32)
     z, x = torch.randn(1, 8), torch.rand(1, 3, 32, 32) * 2 - 1
     assert fitter.decoder.linear_image(z).abs().mean() > 0.1
-    reports = [report for report in fitter.run(x, z, 3 * fitting.REPORT_EVERY) if report[1] is not None]
-    assert len(reports) == 4
-    for _, decibels, delta in reports:
+    every = 3 * fitting.REPORT_EVERY
+    found = reports(fitter.run(x, z, every, feature_steps=2 * fitting.FEATURE_REPORT_EVERY))
+    assert [report.step for report in found] == [0, 2, 4, 6, 11, 16] and found[-1].psnr > found[3].psnr
+    for report in found[:4]:
         with torch.no_grad():
-            assert torch.allclose(decibels, psnr(x, fitter.decoder(z, delta)), atol=0.01)
+            assert torch.allclose(report.psnr, psnr(x, fitter.decoder(z, report.delta)), atol=0.01)
+    last, level = found[-1], level_at(config.feature_shape[1])
+    with torch.no_grad():
+        w = fitter.decoder.styles(z, last.delta)
+        features, below = fitter.exact.below(w, level)
+        image = fitter.exact.above(features + last.feature.float(), below, w, level) + fitter.decoder.linear_image(z)
+        assert torch.allclose(last.psnr, psnr(x, image), atol=0.01) and torch.allclose(last.image, image, atol=1e-4)
 
 
 def test_a_photo_that_steps_lead_away_from_stays_as_it_was(bundle, target, monkeypatch):
     fitter = fitting.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
     x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
-    (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
-    assert (after > before).all() and delta.any()
+    first, *_, last = reports(fitter.run(x, z, 6))
+    assert (last.psnr > first.psnr).all() and last.delta.any()
     monkeypatch.setattr(fitting, "PLAIN", (1e3, 0.8))
-    (_, before, _), *_, (_, after, delta) = fitter.run(x, z, 6)
-    assert torch.allclose(after, before) and not delta.any()
+    first, *_, last = reports(fitter.run(x, z, 6))
+    assert torch.allclose(last.psnr, first.psnr) and not last.delta.any()
     start = 0.2 * torch.randn(2, CONFIG.levels, 16)
-    (_, before, first), *_, (_, after, delta) = fitter.run(x, z, 6, start)
-    assert torch.equal(first, start) and torch.allclose(after, before) and torch.equal(delta, start)
+    first, *_, last = reports(fitter.run(x, z, 6, start))
+    assert torch.equal(first.delta, start) and torch.allclose(last.psnr, first.psnr) and torch.equal(last.delta, start)
+
+
+def test_a_feature_offset_that_leads_away_is_none(bundle, target, monkeypatch):
+    fitter = fitting.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
+    x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
+    monkeypatch.setattr(fitting, "FEATURE_RATE", 1e3)
+    found = reports(fitter.run(x, z, 6, feature_steps=6))
+    styles, last = next(report for report in found if report.step == 6), found[-1]
+    assert last.step == last.total == 12 and not last.feature.any()
+    assert torch.allclose(last.psnr, styles.psnr) and torch.equal(last.image, styles.image)
+
+
+def test_what_styles_cannot_say_a_feature_offset_does(refiner, tiny_style_bundle):
+    """A photo that differs from what any styles draw: noise on the feature map, which styles scale but do not place."""
+    bundle = open_bundle(tiny_style_bundle)
+    rng = np.random.default_rng(5)
+    z = rng.standard_normal((1, 8)).astype(np.float32)
+    there = bundle.feature_map(z)
+    photo = bundle.decode(z, feature=there.std() * rng.standard_normal(there.shape))
+    job = refiner.start(bundle, photo, z, 64)
+    assert job.wait(300) and job.error is None
+    x = torch.from_numpy(photo).permute(0, 3, 1, 2) / 127.5 - 1
+    found = curvature.load(bundle.path, bundle.levels, bundle.style_size)
+    fitter = fitting.Fitter(bundle.model, load_weights(bundle.path), bundle.eyes, curvature=found)
+    *_, styles = reports(fitter.run(x, torch.from_numpy(z), 64))  # as many steps of the styles alone
+    last = job.latest
+    assert last.psnr[0] > float(styles.psnr[0]) + 3
+    (feature,) = last.features
+    picture = bundle.decode(z, last.delta, feature=feature.offset, anchor=feature.anchor)
+    assert byte_psnr(photo, picture)[0] == pytest.approx(last.psnr[0], abs=0.1)
+    assert byte_psnr(photo, bundle.decode(z, last.delta))[0] < last.psnr[0] - 3
+    anchor = bundle.feature_map(z, last.delta)[0]
+    assert np.abs(anchor - feature.anchor).max() <= 2**-11 * np.abs(anchor).max() + 1e-4
+    assert find(feature.id) is feature
 
 
 def test_the_face_weighs_more_than_its_background():

@@ -3,68 +3,25 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import anyio
 import numpy as np
 import pytest
-import requests
 from PIL import Image
 from skimage import data as pictures
 
 from tests.pictures import photo_file
+from tests.web.asgi import Answer, ask
 from vae.photos import faces
 from vae.photos.sources import photo_source, reconstruct
 
 
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-    def json(self) -> dict:
-        return json.loads(self.content)
-
-
 def post(path: str, **body: object) -> Answer:
     """POST in this process, so that a test can watch what the process does; body: as requests takes it."""
-    from starlette.applications import Starlette
-
-    from vae.web.routes import routes
-
-    request = requests.Request("POST", f"http://test{path}", **body).prepare()
-    address = urlsplit(request.url)
-    scope = {
-        "type": "http", "method": "POST", "path": address.path, "raw_path": address.path.encode(), "query_string": address.query.encode(),
-        "headers": [(key.lower().encode(), str(value).encode()) for key, value in request.headers.items()],
-        "http_version": "1.1", "scheme": "http", "server": ("test", 80), "client": ("test", 1), "root_path": "",
-    }  # fmt: skip
-    body = request.body or b""
-    parts = [body[i : i + 65536] for i in range(0, len(body), 65536)] or [b""]
-    sent: list[dict] = []
-
-    async def receive() -> dict:
-        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
-
-    async def send(message: dict) -> None:
-        sent.append(message)
-
-    async def call() -> None:
-        await Starlette(routes=routes())(scope, receive, send)
-
-    # In a thread of its own: where browser tests ran before, this one has Playwright's event loop.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(anyio.run, call).result()
-    headers = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+    return ask("POST", path, **body)
 
 
 @pytest.fixture(scope="module")

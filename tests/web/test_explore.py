@@ -16,6 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import Registry
+from vae.photos.feature import Feature
+from vae.photos.refine_job import Step
 from vae.space import latent, packing
 from vae.space.axes import bases
 from vae.space.errors import LatentError
@@ -238,12 +240,20 @@ def test_refined_offsets_are_drawn_and_can_be_switched_off(page: AppTest, bundle
     plain(page)
     upload(page, "astronaut.png", png(pictures.astronaut()))
     delta = np.full((1, bundle.levels, bundle.style_size), 0.05, np.float32)
-    refiner.jobs[0].latest = SimpleNamespace(delta=delta, psnr=np.array([24.0]), step=80, total=80)
+    offset = np.random.default_rng(0).standard_normal(bundle.model.feature_shape).astype(np.float16)
+    anchor = bundle.feature_map(here(page).z, delta)[0].astype(np.float16)
+    feature = Feature(offset, anchor)
+    refiner.jobs[0].latest = Step(64, 64, np.array([24.0], np.float32), delta, features=(feature,))
     refiner.jobs[0].state = "done"
     page.run()
-    assert np.array_equal(here(page).delta, delta[0])
+    assert np.array_equal(here(page).delta, delta[0]) and here(page).feature is feature
+    drawn, plain_picture = here(page).decode(bundle)[0], bundle.decode(here(page).z, delta)[0]
+    assert np.array_equal(drawn, bundle.decode(here(page).z, delta, feature=offset, anchor=anchor)[0])
+    assert np.abs(drawn.astype(int) - plain_picture).mean() > 2
     page.toggle(key=f"refined-{here(page).photo.id}").set_value(False).run()
-    assert np.array_equal(here(page).delta, here(page).photo.delta_once)  # what one pass of the encoder reads
+    once = here(page).photo.delta_once
+    assert np.array_equal(here(page).delta, once) and here(page).feature is None  # what one pass of the encoder reads
+    assert np.array_equal(here(page).decode(bundle)[0], bundle.decode(here(page).z, once[None])[0])
 
 
 def test_what_the_component_commits_is_taken_over_once(bundle: Bundle) -> None:

@@ -21,6 +21,8 @@ from tests.conftest import ROOT
 from vae.bundles.bundle import Bundle, open_bundle
 from vae.bundles.registry import Registry
 from vae.photos import blend, recognition
+from vae.photos.feature import Feature
+from vae.photos.refine_job import Step
 from vae.photos.refine_sources import with_offsets
 from vae.photos.sources import drawn_source, photo_source, reconstruct
 from vae.space import mixing
@@ -79,6 +81,12 @@ def post(site: str, path: str, body: bytes) -> bytes:
     request = urllib.request.Request(f"{site}/api/{path}", body, method="POST")
     with urllib.request.urlopen(request, timeout=300) as answer:
         return answer.read()
+
+
+def some_feature(bundle: Bundle, seed: int = 0) -> Feature:
+    """What a refinement may find of a photo."""
+    offset, anchor = np.random.default_rng(seed).standard_normal((2, *bundle.model.feature_shape)).astype(np.float16)
+    return Feature(offset, anchor)
 
 
 class FakeRefiner:
@@ -149,14 +157,19 @@ def test_a_photo_has_its_offsets_from_the_first_picture_on(
     told = explore_live.describe_photo(photo)
     assert told["delta"] is None
     assert np.array_equal(np.frombuffer(base64.b64decode(told["delta_once"]), "<f4"), expected.ravel())
-    refiner.jobs[0].latest = SimpleNamespace(delta=expected + 1, psnr=np.array([30.0]), step=30, total=30)
+    refiner.jobs[0].latest = Step(10, 30, np.array([27.0], np.float32), expected + 0.5)  # before anything beyond styles
+    page.run()
+    assert np.array_equal(here().delta, expected[0] + 0.5) and here().feature is None
+    feature = some_feature(bundle)
+    refiner.jobs[0].latest = Step(30, 30, np.array([30.0], np.float32), expected + 1, features=(feature,))
     refiner.jobs[0].state = "done"
     page.run()
-    assert np.array_equal(here().delta, expected[0] + 1)
+    assert np.array_equal(here().delta, expected[0] + 1) and here().feature is feature
+    assert explore_live.describe_photo(photo)["feature"] == feature.id
     page.toggle(key=f"refined-{photo.id}").set_value(False).run()
-    assert np.array_equal(here().delta, expected[0])
+    assert np.array_equal(here().delta, expected[0]) and here().feature is None
     page.button(key="plain-mean").click().run()
-    assert here().photo is None and here().delta is None
+    assert here().photo is None and here().delta is None and here().feature is None
 
 
 # -- Blend
@@ -174,15 +187,23 @@ def test_people_of_a_blend_have_their_offsets_and_refining_begins_there(
     drawn = drawn_source(bundle, 1)
     end = blend.blend(bundle, [source, drawn], mixing.pair_weights(bundle.levels, 0.0))
     assert np.array_equal(end, once) and drawn.delta is None
-    (refined,) = with_offsets([source], [0], expected[None] + 1)
-    assert refined.refined and np.array_equal(refined.delta, expected + 1)
+    found = some_feature(bundle, 1)
+    (refined,) = with_offsets([source], [0], expected[None] + 1, (found,))
+    assert refined.refined and np.array_equal(refined.delta, expected + 1) and refined.feature is found
     here = blend_live.Desk(bundle.digest, [blend_live.Person(refined), blend_live.Person(drawn)])
     blend_live.handle(bundle, here, {"name": "refine"})  # anew: from what the encoder said, not from where it ended
     assert np.array_equal(refiner.jobs[0].delta, expected[None])
     assert here.people[0].before.psnr == pytest.approx(recognition.likeness(bundle, source).psnr)
-    refiner.jobs[0].latest = SimpleNamespace(delta=expected[None] + 2)
+    feature = some_feature(bundle, 2)
+    refiner.jobs[0].latest = Step(8, 8, np.array([30.0], np.float32), expected[None] + 2, features=(feature,))
     blend_live.handle(bundle, here, {"name": "refined"})
-    assert np.array_equal(here.people[0].source.delta, expected + 2) and here.people[0].source.refined
+    after = here.people[0].source
+    assert np.array_equal(after.delta, expected + 2) and after.refined and after.feature is feature
+    picture = bundle.decode(source.z, expected[None] + 2, feature=feature.offset)[0]
+    assert np.array_equal(blend.blend(bundle, [after, drawn], mixing.pair_weights(bundle.levels, 0.0)), picture)
+    assert here.people[0].after.psnr == pytest.approx(state.psnr(source.crop, picture))
+    assert blend_live.shown(bundle, here.people[0])["feature"] == feature.id
+    assert blend_live.shown(bundle, here.people[1])["feature"] is None
 
 
 def test_only_photos_that_are_not_refined_yet_offer_refining(

@@ -9,6 +9,7 @@ import json
 from urllib.parse import urlsplit
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -229,13 +230,19 @@ def test_traversals_are_one_tile_per_end(app_url):
 
 
 def test_onnx_parts_are_the_bundle_s_own(app_url, faces):
-    for part in ("full", "light", "head-64", "tail-64"):
+    inputs = {"full": {"z", "delta"}, "light": None, "whole": {"z", "delta", "feature", "anchor"}}
+    for part, names in {**inputs, "lower-64": inputs["whole"], "upper-64": {"rgb.4", "x.4", "w"}}.items():
         status, headers, body = call(app_url, "GET", f"/api/onnx/faces-128/{faces.digest}/{part}.onnx")
         assert status == 200 and len(body) > 10_000 and "immutable" in headers["cache-control"]
+        graph = onnx.load_model_from_string(body).graph
+        assert names is None or {value.name for value in graph.input} == names
     refusal(app_url, "GET", "/api/onnx/faces-128/000000000000/full.onnx")
-    refusal(app_url, "GET", f"/api/onnx/faces-128/{faces.digest}/head-7.onnx")
+    # as pages of an earlier version asked for, whose halves took no feature offset: never one of today's by mistake
+    for part in ("lower-7", "head-64", "tail-64"):
+        refusal(app_url, "GET", f"/api/onnx/faces-128/{faces.digest}/{part}.onnx")
     digits = open_bundle(faces.path.parent / "digits-2d")
-    refusal(app_url, "GET", f"/api/onnx/digits-2d/{digits.digest}/light.onnx")
+    for part in ("light", "whole", "lower-64"):
+        refusal(app_url, "GET", f"/api/onnx/digits-2d/{digits.digest}/{part}.onnx")
     # Streamlit's own guard may answer this one first, in words of its own.
     assert 400 <= call(app_url, "GET", f"/api/onnx/..%2Ffaces-128/{faces.digest}/full.onnx")[0] < 500
 

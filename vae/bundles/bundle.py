@@ -18,10 +18,12 @@ import numpy as np
 from vae.bundles.contents import check_curvature, read_codes, read_directions, read_stats
 from vae.bundles.contract import (
     CURVATURE_FILE,
+    FREE,
     BundleError,
     check_files,
     check_graph,
     level_at,
+    no_feature,
     read_config,
     read_eyes,
     read_formerly,
@@ -166,13 +168,15 @@ class Bundle:
         reach = CLIP_SIGMA * self.stats.std
         return np.clip(z, (self.stats.mean - reach).astype(np.float32), (self.stats.mean + reach).astype(np.float32))
 
-    def _feed(self, z: Any, delta: Any) -> dict[str, Array]:
+    def _feed(self, z: Any, delta: Any, feature: Any = None, anchor: Any = None) -> dict[str, Array]:
         """Inputs of the decoder for a batch of codes."""
         z = self._codes(z)
         z = z[None] if z.ndim == 1 else z
         if not self.levels:
             if delta is not None:
                 raise BundleError(f"{self.name} has no styles; decode it without style offsets.")
+            if feature is not None:
+                raise BundleError(f"{self.name} has no styles; decode it without a feature offset.")
             return {"z": z}
         if z.ndim == 2:
             z = np.repeat(z[:, None], self.levels, axis=1)
@@ -183,21 +187,56 @@ class Bundle:
             raise BundleError(
                 f"The style offsets have the shape {offsets.shape}; give finite numbers of shape {shape}."
             )
-        return {"z": np.ascontiguousarray(z), "delta": np.ascontiguousarray(offsets)}
+        feed = {"z": np.ascontiguousarray(z), "delta": np.ascontiguousarray(offsets)}
+        return {**feed, **no_feature(self.model), **self._features(feature, anchor, len(z))}
 
-    def decode_float(self, z: Any, delta: Any = None, size: int | None = None, quick: bool = False) -> Array:
+    def _features(self, feature: Any, anchor: Any, count: int) -> dict[str, Array]:
+        """The inputs of a feature offset for `count` codes, as far as they are given."""
+        found = {}
+        for name, value in (("feature", feature), ("anchor", None if feature is None else anchor)):
+            if value is None:
+                continue
+            maps = np.asarray(value, np.float32)
+            maps = maps[None] if maps.ndim == 3 else maps
+            shape = self.model.feature_shape
+            if maps.shape[1:] != shape or len(maps) not in (1, count) or not np.isfinite(maps).all():
+                raise BundleError(
+                    f"The feature offset's {name} has the shape {maps.shape}; give finite numbers of shape {shape}, "
+                    f"for each of the {count} codes or for all."
+                )
+            found[name] = np.ascontiguousarray(maps)
+        return found
+
+    def decode_float(
+        self,
+        z: Any,
+        delta: Any = None,
+        size: int | None = None,
+        quick: bool = False,
+        feature: Any = None,
+        anchor: Any = None,
+    ) -> Array:
         """As `decode`, but float32 (N, c, size, size) in [-1, 1], not clamped."""
-        feed = self._feed(z, delta)
+        feed = self._feed(z, delta, feature, anchor)
         last = "image" if size in (None, self.image_size) else f"rgb.{self._level(size)}"
         light = quick and self.light and last == "image"
-        sessions, count = [self._get("_light")] if light else self._get("_decoder"), len(feed["z"])
+        return self._run([self._get("_light")] if light else self._get("_decoder"), feed, last)
+
+    def feature_map(self, z: Any, delta: Any = None) -> Array:
+        """The decoder's own map (N, C, s/4, s/4) at the level of feature offsets: the anchor of one that is found there."""
+        return self._run(self._get("_decoder"), self._feed(z, delta), FREE)
+
+    @staticmethod
+    def _run(sessions: list[Any], feed: dict[str, Array], last: str) -> Array:
+        """Run sessions in a row, CHUNK codes at a time, up to a value (N, ...)."""
+        count = len(feed["z"])
         images = []
         for start in range(0, count, CHUNK):
-            values = {key: value[start : start + CHUNK] for key, value in feed.items()}
+            values = {key: value if len(value) == 1 else value[start : start + CHUNK] for key, value in feed.items()}
             for session in sessions:
                 names = [value.name for value in session.get_outputs()]
                 ends = last in names
-                wanted = [last] if ends else names
+                wanted = [last] if ends else [name for name in names if name != FREE]
                 made = session.run(wanted, {value.name: values[value.name] for value in session.get_inputs()})
                 values.update(zip(wanted, made))
                 if ends:
@@ -205,13 +244,23 @@ class Bundle:
             images.append(values[last])
         return images[0] if len(images) == 1 else np.concatenate(images)
 
-    def decode(self, z: Any, delta: Any = None, size: int | None = None, quick: bool = False) -> Array:
+    def decode(
+        self,
+        z: Any,
+        delta: Any = None,
+        size: int | None = None,
+        quick: bool = False,
+        feature: Any = None,
+        anchor: Any = None,
+    ) -> Array:
         """Codes (d,), (N, d) or (N, L, d), style offsets (N, L, S) -> pictures uint8 (N, size, size, c).
 
         size: one of `preview_sizes` stops there, which is faster; None is the full size. quick: at full size, by the
-        light decoder where the bundle has one. Raises BundleError.
+        light decoder where the bundle has one; it knows no feature offsets. feature: a feature offset (C, s/4, s/4), or
+        one for each code, and the anchor that it was found at, None to let it act in full: see vae.bundles.feature.
+        Raises BundleError.
         """
-        image = self.decode_float(z, delta, size, quick)
+        image = self.decode_float(z, delta, size, quick, feature, anchor)
         image *= 127.5
         image += 128.0  # 127.5, and a half to round
         return np.ascontiguousarray(np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(0, 2, 3, 1))
@@ -261,13 +310,19 @@ class Bundle:
     def split(self, size: int) -> tuple[bytes, bytes]:
         """The decoder cut in two at a preview size, as ONNX files, made anew at each call.
 
-        head: z, delta -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image, and z where a linear path goes on in the tail.
+        head: z, delta, feature, anchor -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image, and z where a linear path goes on in the tail.
         Raises BundleError.
         """
         from vae.bundles.cut import in_two
 
         self._level(size)  # refuses a size that there is no cut at
         return in_two((self.path / "decoder.onnx").read_bytes(), self.model, size)
+
+    def whole(self) -> bytes:
+        """The decoder with the inputs of a feature offset, as an ONNX file, made anew at each call."""
+        from vae.bundles.feature import whole
+
+        return whole((self.path / "decoder.onnx").read_bytes(), self.model)
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:

@@ -32,6 +32,7 @@ MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
 MAX_FORMERLY = 100
+FREE = "x.free"  # in the graphs that a decoder is cut into: the map before a feature offset
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -46,6 +47,11 @@ class ExportError(ValueError):
 def level_at(size: int) -> int:
     """Index of the decoder's level that draws at `size` pixels, a power of two from 4 on."""
     return int(math.log2(size)) - 2
+
+
+def no_feature(config: ModelConfig) -> dict[str, Array]:
+    """The inputs of a feature offset (vae.bundles.feature) where there is none: the same picture as the decoder's alone, bit by bit."""
+    return {name: np.zeros((1, config.feature_shape[0], 1, 1), np.float32) for name in ("feature", "anchor")}
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Cut a decoder's ONNX graph at the resolutions where it can stop.
+"""Cut a decoder's ONNX graph, with the inputs of a feature offset, at the resolutions where it can stop.
 
 What crosses a cut at level l: rgb.l, x.l and w, and z where a linear path goes on beyond it.
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 import onnx
 
-from vae.bundles.contract import level_at
+from vae.bundles.contract import FREE, level_at
+from vae.bundles.feature import with_feature
 from vae.config import ModelConfig
 
 
@@ -54,17 +55,22 @@ def given(config: ModelConfig, size: int) -> list[onnx.ValueInfoProto]:
 def in_two(decoder: bytes, config: ModelConfig, size: int) -> tuple[bytes, bytes]:
     """A decoder with styles, an ONNX file, cut at `size` pixels -> head and tail, as ONNX files.
 
-    head: z, delta -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image, and z where a linear path goes on.
+    head: z, delta, feature, anchor -> rgb.l, x.l, w; tail: x.l, rgb.l, w -> image, and z where a linear path goes on.
     """
-    model = onnx.load_model_from_string(decoder)
+    model = with_feature(decoder, config)
     head = _part(model, list(model.graph.input), border(config, size))
     return head, _part(model, given(config, size), list(model.graph.output))
 
 
 def in_a_row(decoder: bytes, config: ModelConfig, sizes: Sequence[int]) -> list[bytes]:
-    """A decoder with styles, an ONNX file, cut at each of the rising `sizes` -> the parts, each weight in one of them."""
-    model = onnx.load_model_from_string(decoder)
+    """A decoder with styles, an ONNX file, cut at each of the rising `sizes` -> the parts, each weight in one of them.
+
+    The first part, up to the feature offset's level, gives the map before the offset too.
+    """
+    model = with_feature(decoder, config)
     borders = [border(config, size) for size in sizes]
     inputs = [list(model.graph.input), *(given(config, size) for size in sizes)]
     outputs = [borders[0], *(crossing[:2] for crossing in borders[1:]), list(model.graph.output)]  # w is made once
-    return [_part(model, a, b) for a, b in zip(inputs, outputs)]
+    first, *rest = zip(inputs, outputs)
+    free = _value_infos({FREE: ["N", *config.feature_shape]})
+    return [_part(model, first[0], [*first[1], *free]), *(_part(model, a, b) for a, b in rest)]

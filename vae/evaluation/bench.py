@@ -204,7 +204,8 @@ def bench_photo() -> None:
         job, seconds = timed(refine)
         times.append(seconds)
     row("astronaut, refined (the first run may wait for the worker)", spread(times, "s", 2))
-    refined = bundle.decode(mu, job.latest.delta)
+    (feature,) = job.latest.features
+    refined = bundle.decode(mu, job.latest.delta, feature=feature.offset, anchor=feature.anchor)
     before, after = (psnr(crop[None], image)[0] for image in (once, refined))
     row("PSNR of one pass, of the refined face", f"{before:.1f} dB, {after:.1f} dB")
 

@@ -15,6 +15,7 @@ import numpy as np
 from vae import media
 from vae.likeness import coverage, frechet, psnr, ssim
 from vae.photos import faces
+from vae.photos.feature import mixed
 from vae.space import latent
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def refined(bundle: Bundle, photos: Array, mu: Array, delta: Array | None = None
     """The same for faces that were refined as on the Blend page, and their PSNR. delta: what the encoder read."""
     from vae.photos.refine import Refiner
 
-    refiner, parts = Refiner(), []
+    refiner, parts, features = Refiner(), [], []
     try:
         for start in range(0, len(photos), 4):
             part = slice(start, start + 4)
@@ -173,9 +174,10 @@ def refined(bundle: Bundle, photos: Array, mu: Array, delta: Array | None = None
             if not job.wait(600) or job.latest is None:
                 raise ValueError("refining took too long; refine fewer faces")
             parts.append(job.latest.delta)
+            features += job.latest.features
     finally:
         refiner.close()
-    again = bundle.decode(mu, np.concatenate(parts))
+    again = bundle.decode(mu, np.concatenate(parts), feature=mixed(features, np.eye(len(mu))))
     return {"images": len(photos), "psnr": float(psnr(photos, again).mean()), **identity(bundle, photos, again)}
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vae.bundles.contract import level_at, no_feature
 from vae.bundles.sessions import make_session
+from vae.photos.feature import mixed
 from vae.photos.sources import Source, reconstruct, stack
 from vae.space.mixing import MAX_SOURCES, BlendError, check_weights, grid_weights, mix_codes, mix_offsets
 
@@ -16,6 +18,20 @@ if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
 
 Array = np.ndarray
+
+
+def blend_pictures(
+    bundle: Bundle, sources: Sequence[Source], weights: Array, path: str = "slerp", shift: Array | None = None
+) -> Array:
+    """Several blends at once, weights (n, L, k), as pictures uint8 (n, s, s, c), with all that the sources carry."""
+    feature = blend_feature(bundle, sources, weights)
+    return bundle.decode(*blend_codes(bundle, sources, weights, path, shift), feature=feature)
+
+
+def blend_feature(bundle: Bundle, sources: Sequence[Source], weights: Array) -> Array | None:
+    """Feature offsets (n, C, h, h) of blends, weights (n, L, k) of the level that they stand at; None for none."""
+    level = level_at(bundle.model.feature_shape[1]) if bundle.levels else 0
+    return mixed([source.feature for source in sources], weights[:, level])
 
 
 def blend_codes(
@@ -48,7 +64,8 @@ def _styles(bundle: Bundle, z: Array) -> Array:
     only = ort.RunOptions()
     only.only_execute_path_to_fetches = True
     none = np.zeros((len(z), bundle.levels, bundle.style_size), np.float32)
-    return _style_session(bundle).run(["w"], {"z": z.astype(np.float32), "delta": none}, only)[0]
+    feed = {"z": z.astype(np.float32), "delta": none, **no_feature(bundle.model)}
+    return _style_session(bundle).run(["w"], feed, only)[0]
 
 
 def flatten(bundle: Bundle, z: Array, delta: Array | None) -> tuple[Array, Array | None]:
@@ -72,14 +89,14 @@ def blend(
     if not 1 <= len(sources) <= MAX_SOURCES:
         raise BlendError(f"{len(sources)} faces cannot be blended; give 1 to {MAX_SOURCES}.")
     weights = check_weights(weights, bundle.levels, len(sources))
-    return bundle.decode(*blend_codes(bundle, sources, weights[None], path, shift))[0]
+    return blend_pictures(bundle, sources, weights[None], path, shift)[0]
 
 
 def grid(bundle: Bundle, rows: Sequence[Source], columns: Sequence[Source], cut: int = 2) -> Array:
     """The table of style mixes as one picture: the rows' faces on the left, the columns' on top, a cell for each pair."""
     weights = grid_weights(bundle.levels, len(rows), len(columns), cut)
     every = [*rows, *columns]
-    cells = bundle.decode(*blend_codes(bundle, every, weights))
+    cells = blend_pictures(bundle, every, weights)
     heads = reconstruct(bundle, every)
     paper = np.full_like(heads[:1], 255)
     lines = [np.concatenate([paper, heads[len(rows) :]])]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae import media
-from vae.photos.blend import blend_codes
+from vae.photos.blend import blend_pictures
 from vae.photos.sources import Source
 from vae.space.mixing import BlendError, path_weights
 
@@ -45,7 +45,7 @@ def morph(
         raise BlendError("A morph needs two faces; add another.")
     weights = np.repeat(path_weights(t, len(sources))[:, None], max(1, bundle.levels), axis=1)
     for start in range(0, len(weights), batch):
-        yield from bundle.decode(*blend_codes(bundle, sources, weights[start : start + batch], path, shift))
+        yield from blend_pictures(bundle, sources, weights[start : start + batch], path, shift)
 
 
 def make_film(

@@ -1,10 +1,11 @@
-"""Fit style offsets of a frozen decoder to photos: the decoder made quick, the loss, and its steps. Torch.
+"""Fit style offsets, and a feature offset, of a frozen decoder to photos: the decoder made quick, the loss, its steps.
 
 Starting from w = mapping(mu), and from the offsets that the encoder read where the model has such, Adam fits offsets
 delta (L, S) for each photo to the L1 distance between photo and decoded image, at full size and at 1/2, 1/4 and 1/8 of
 it, the face counting twice, plus a small penalty on the change, which keeps the codes' own directions at work on the
 refined face. Where the bundle holds the curvature of its offsets (vae.photos.curvature), Adam steps in coordinates that
-act alike on the picture. The decoder is frozen: its weights are scaled, and their norms for the demodulation summed,
+act alike on the picture. What styles cannot say (this hair, this earring) a feature offset takes up afterwards, with
+the same loss: see vae.bundles.feature. The decoder is frozen: its weights are scaled, and their norms for the demodulation summed,
 once.
 """
 
@@ -12,12 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vae.bundles.contract import level_at
 from vae.hardware import native_bf16
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import act, upsample
@@ -32,6 +35,9 @@ PENALTY = 0.02  # on the mean square of what the steps add to the offsets
 FACE_WEIGHT = 2.0  # of a pixel of the face against one of the background
 PYRAMID = 4  # sizes in the loss: 1, 1/2, 1/4, 1/8
 REPORT_EVERY = 2  # steps
+# The same for a feature offset, in units of its channels' deviations.
+FEATURE_RATE, FEATURE_BETA1, FEATURE_PENALTY = 0.05, 0.8, 1e-3
+FEATURE_REPORT_EVERY = 5
 SQRT2 = math.sqrt(2)
 
 
@@ -76,14 +82,29 @@ class FrozenDecoder:
         self.to_rgb = [FrozenConv(layer, dtype) for layer in decoder.to_rgb]
 
     def __call__(self, w: Tensor) -> Tensor:
+        return self.above(*self.below(w, 0), w, 0)
+
+    def below(self, w: Tensor, level: int) -> tuple[Tensor, Tensor | None]:
+        """Features x (N, C, h, h) of a level, and the image (N, c, h/2, h/2) of the level under it, None for level 0."""
         x = act(F.linear(w[:, 0], self.base, self.base_bias)).unflatten(1, (-1, 4, 4))  # (N, C, 4, 4)
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        x = self.first(x, w[:, 0])
-        rgb = self.to_rgb[0](x, w[:, 0]).float()
-        for level, (low, high) in enumerate(self.blocks, start=1):
-            x = high(upsample(low(x, w[:, level])), w[:, level])
-            rgb = upsample(rgb) + self.to_rgb[level](x, w[:, level]).float()
+        x, rgb = self.first(x, w[:, 0]), None
+        for k, (low, high) in enumerate(self.blocks[:level], start=1):
+            rgb = self._image(x, rgb, w, k - 1)
+            x = high(upsample(low(x, w[:, k])), w[:, k])
+        return x, rgb
+
+    def above(self, x: Tensor, rgb: Tensor | None, w: Tensor, level: int) -> Tensor:
+        """The image from what `below` gives for a level, perhaps with something added to the features."""
+        rgb = self._image(x, rgb, w, level)
+        for k, (low, high) in enumerate(self.blocks[level:], start=level + 1):
+            x = high(upsample(low(x, w[:, k])), w[:, k])
+            rgb = self._image(x, rgb, w, k)
         return rgb
+
+    def _image(self, x: Tensor, rgb: Tensor | None, w: Tensor, level: int) -> Tensor:
+        more = self.to_rgb[level](x, w[:, level]).float()
+        return more if rgb is None else upsample(rgb) + more
 
 
 def pyramid(x: Tensor) -> list[Tensor]:
@@ -130,6 +151,40 @@ class Likeness:
         return sum(((a - b).abs() * weights).mean((1, 2, 3)) for a, b, weights in sizes)
 
 
+@dataclass(frozen=True, eq=False)
+class Report:
+    """After `step` of `total` steps: psnr (N,) in dB of the images (N, c, s, s) drawn with style offsets delta (N, L, S).
+
+    At the end, where a feature offset was fitted, feature and the anchor that it was found at (vae.bundles.feature),
+    both (N, C, h, h) float16.
+    """
+
+    step: int
+    total: int
+    psnr: Tensor
+    delta: Tensor
+    image: Tensor
+    feature: Tensor | None = None
+    anchor: Tensor | None = None
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980) on one tensor, its rate falling to 0 over the last share FALL."""
+
+    def __init__(self, u: Tensor, rate: float, beta1: float):
+        self.u, self.rate, self.beta1, self.count = u, rate, beta1, 0
+        self.m, self.v = torch.zeros_like(u), torch.zeros_like(u)
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, progress: float) -> None:
+        """One step against the gradient; progress: share of the steps that are done, 0 to 1."""
+        self.count += 1
+        self.m.lerp_(gradient, 1 - self.beta1)
+        self.v.lerp_(gradient.square(), 1 - BETA2)
+        mean, square = self.m / (1 - self.beta1**self.count), self.v / (1 - BETA2**self.count)
+        self.u -= self.rate * min(1.0, (1 - progress) / FALL) * mean / (square.sqrt() + 1e-8)
+
+
 class Fitter:
     """A decoder ready to be fitted.
 
@@ -153,6 +208,7 @@ class Fitter:
         decoder.load_state_dict({k[len(prefix) :]: v.float() for k, v in weights.items() if k.startswith(prefix)})
         self.decoder = decoder.requires_grad_(False).eval()
         self.fast = FrozenDecoder(self.decoder, dtype or fast_dtype())
+        self.exact = self.fast if self.fast.dtype == torch.float32 else FrozenDecoder(self.decoder, torch.float32)
 
     def pictures(self, w: Tensor, linear: Tensor | None = None) -> list[Tensor]:
         """The pyramid of the image of styles w (N, L, S), with what the linear path adds."""
@@ -164,41 +220,73 @@ class Fitter:
         return u if self.axes is None else torch.einsum("nlk,lks->nls", u, self.axes)
 
     def run(
-        self, x: Tensor, z: Tensor, steps: int, start: Tensor | None = None
-    ) -> Iterator[tuple[int, Tensor | None, Tensor | None]]:
-        """Fit offsets to images x (N, c, s, s) from codes z (N, d); yields step, psnr (N,), delta (N, L, S).
+        self, x: Tensor, z: Tensor, steps: int, start: Tensor | None = None, feature_steps: int = 0
+    ) -> Iterator[Report | None]:
+        """Fit offsets to images x (N, c, s, s) from codes z (N, d); reports every few steps, and at the end.
 
-        start: offsets (N, L, S) to begin at, which the encoder read from the images; 0 by default. The penalty is on
-        what the steps add to them. Step 0 is the picture before refining. Between reports it yields nothing but gives
-        the caller a turn: a step number with two Nones.
+        start: style offsets (N, L, S) to begin at, which the encoder read from the images; 0 by default. The penalty is
+        on what the steps add to them. Report 0 is the picture before refining. feature_steps: how many of the steps
+        after the style's fit a feature offset, for what styles cannot say. Between reports it yields None, which gives
+        the caller a turn.
         """
+        total = steps + feature_steps
+        targets = pyramid(x)
         with torch.no_grad():
             w = self.decoder.styles(z, start)  # (N, L, S)
             start = torch.zeros_like(w) if start is None else start
-            linear, targets = self.decoder.linear_image(z), pyramid(x)
+            linear = self.decoder.linear_image(z)
             first = self.decoder(z, start)
-            yield 0, psnr(x, first), start.clone()
+        yield Report(0, total, psnr(x, first), start.clone(), first)
         u = torch.zeros_like(w, requires_grad=True)
-        m, v = torch.zeros_like(w), torch.zeros_like(w)
         rate, beta1 = PLAIN if self.axes is None else (ALIKE[0] / math.sqrt(u[0].numel()), ALIKE[1])
+        adam = Adam(u, rate, beta1)
         for k in range(steps):
             change = self.offsets(u)
             sizes = self.pictures(w + change, linear)
             loss = self.likeness(sizes, targets).sum() + PENALTY * change.square().mean((1, 2)).sum()
             (gradient,) = torch.autograd.grad(loss, u)
-            if k and k % REPORT_EVERY == 0:
-                yield k, psnr(x, sizes[0].detach()), start + change.detach()
-            else:
-                yield k, None, None
-            with torch.no_grad():
-                m.lerp_(gradient, 1 - beta1)
-                v.lerp_(gradient.square(), 1 - BETA2)
-                step = m / (1 - beta1 ** (k + 1)) / ((v / (1 - BETA2 ** (k + 1))).sqrt() + 1e-8)
-                u -= rate * min(1.0, (1 - k / steps) / FALL) * step
+            image = sizes[0].detach()
+            due = k and k % REPORT_EVERY == 0
+            yield Report(k, total, psnr(x, image), start + change.detach(), image) if due else None
+            adam.step(gradient, k / steps)
         with torch.no_grad():
             delta = start + self.offsets(u)
             last = self.decoder(z, delta)
             # A photo that the steps led away from stays as it was.
             worse = self.likeness(pyramid(last), targets) > self.likeness(pyramid(first), targets)
             delta[worse], last[worse] = start[worse], first[worse]
-            yield steps, psnr(x, last), delta
+        yield Report(steps, total, psnr(x, last), delta, last)
+        if feature_steps:
+            yield from self._feature(x, z, delta, last, steps, feature_steps)
+
+    def _feature(
+        self, x: Tensor, z: Tensor, delta: Tensor, first: Tensor, done: int, steps: int
+    ) -> Iterator[Report | None]:
+        """Fit feature offsets (N, C, h, h) on top of style offsets that stay; first: the images with those alone.
+
+        Only what lies above the offset is run and differentiated. Adam steps in units of each channel's deviation.
+        """
+        level, targets, total = level_at(self.config.feature_shape[1]), pyramid(x), done + steps
+        with torch.no_grad():
+            w, linear = self.decoder.styles(z, delta), self.decoder.linear_image(z)
+            features, rgb = self.fast.below(w, level)
+            unit = features.float().std((0, 2, 3), keepdim=True)  # (1, C, 1, 1)
+        u = torch.zeros_like(features, dtype=torch.float32, requires_grad=True)
+        adam = Adam(u, FEATURE_RATE, FEATURE_BETA1)
+        for k in range(steps):
+            image = self.fast.above(features + (u * unit).to(self.fast.dtype), rgb, w, level)
+            image = image if linear is None else image + linear
+            loss = self.likeness(pyramid(image), targets).sum() + FEATURE_PENALTY * u.square().mean((1, 2, 3)).sum()
+            (gradient,) = torch.autograd.grad(loss, u)
+            image = image.detach()
+            due = k and k % FEATURE_REPORT_EVERY == 0
+            yield Report(done + k, total, psnr(x, image), delta, image) if due else None
+            adam.step(gradient, k / steps)
+        with torch.no_grad():
+            anchor, below = self.exact.below(w, level)
+            offset = (u * unit).half()  # what is kept and sent
+            last = self.exact.above(anchor + offset.float(), below, w, level)
+            last = last if linear is None else last + linear
+            worse = self.likeness(pyramid(last), targets) > self.likeness(pyramid(first), targets)
+            offset[worse], last[worse] = 0, first[worse]
+        yield Report(total, total, psnr(x, last), delta, last, offset, anchor.half())

@@ -7,6 +7,7 @@ frames (vae.photos.frames). Pictures never touch the disk.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -18,17 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae.paths import ROOT
+from vae.photos.feature import Feature
 from vae.photos.frames import read_frame, write_frame
 from vae.photos.refine_job import FINISHED, Job, Step
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
 
-STEPS, STEPS_CURVED = 50, 40  # without and with the curvature of the offsets: the same likeness
+STEPS, STEPS_CURVED = 74, 64  # without and with the curvature of the offsets: the same likeness
 MAX_STEPS = 500
 MAX_IMAGES = 8
 MAX_WAITING = 16
-KEPT_JOBS = 64
+KEPT_JOBS = 16
 IDLE_SECONDS = 300.0
 
 
@@ -171,7 +173,7 @@ class Refiner:
         return job
 
     def get(self, job_id: str) -> Job | None:
-        """A job of this Refiner by its id; the last 64 are remembered."""
+        """A job of this Refiner by its id; the last 16 are remembered."""
         with self._lock:
             return self._jobs.get(job_id)
 
@@ -240,8 +242,7 @@ class Refiner:
         if op == "started":
             job.run()
         elif op == "step":
-            delta = np.frombuffer(payload, "<f4").reshape(header["shape"])
-            job.add(Step(header["step"], header["total"], np.array(header["psnr"], np.float32), delta))
+            job.add(_step(header, payload))
         elif op in FINISHED:
             job.end(op, header.get("error"))
             with self._lock:
@@ -256,3 +257,16 @@ class Refiner:
         for job in list(worker.jobs.values()):
             job.end("failed", f"The refining process ended unexpectedly (exit code {code}); start the refining again.")
         worker.jobs.clear()
+
+
+def _step(header: Mapping[str, Any], payload: bytes) -> Step:
+    """A worker's frame as a Step: style offsets, pictures and, at the end, offsets and anchors of features."""
+    arrays, at = {}, 0
+    for name, dtype in (("delta", "<f4"), ("pictures", np.uint8), ("offset", "<f2"), ("anchor", "<f2")):
+        shape = header[name]
+        count = math.prod(shape)
+        arrays[name] = np.frombuffer(payload, dtype, count, at).reshape(shape)
+        at += count * np.dtype(dtype).itemsize
+    features = tuple(Feature(offset, anchor) for offset, anchor in zip(arrays["offset"], arrays["anchor"]))
+    quality = np.array(header["psnr"], np.float32)
+    return Step(header["step"], header["total"], quality, arrays["delta"], arrays["pictures"], features)

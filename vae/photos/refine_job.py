@@ -10,17 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vae.photos.feature import Feature
+
 FINISHED = ("done", "cancelled", "failed")
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """State after `step` of `total` steps: psnr (n,) in dB, of the crop drawn with `delta` (n, L, S) float32."""
+    """State after `step` of `total` steps: psnr (n,) in dB of the pictures (n, s, s, c) uint8.
+
+    delta: style offsets (n, L, S) float32. features: at the end, what each photo has beyond them.
+    """
 
     step: int
     total: int
     psnr: np.ndarray
     delta: np.ndarray
+    pictures: np.ndarray | None = None
+    features: tuple[Feature, ...] = ()
 
 
 class Job:

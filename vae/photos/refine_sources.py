@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vae.photos.feature import Feature
 from vae.photos.sources import Source
 from vae.space.mixing import BlendError
 
@@ -31,11 +33,13 @@ def start_job(bundle: Bundle, photos: Sequence[Source], refiner: Refiner, steps:
     return refiner.start(bundle, crops, z, steps, None if once[0] is None else np.stack(once))
 
 
-def with_offsets(sources: Sequence[Source], chosen: Sequence[int], delta: Array) -> list[Source]:
-    """The sources, those chosen with a refinement's offsets (n, L, S)."""
+def with_offsets(
+    sources: Sequence[Source], chosen: Sequence[int], delta: Array, features: Sequence[Feature] = ()
+) -> list[Source]:
+    """The sources, those chosen with a refinement's style offsets (n, L, S) and what it found beyond them."""
     result = list(sources)
-    for i, offsets in zip(chosen, delta):
-        result[i] = replace(result[i], delta=np.asarray(offsets, np.float32), refined=True)
+    for i, offsets, feature in zip_longest(chosen, delta, features):
+        result[i] = replace(result[i], delta=np.asarray(offsets, np.float32), refined=True, feature=feature)
     return result
 
 
@@ -56,4 +60,4 @@ def refine_sources(
             on_step(step)
     if job.state != "done":
         raise BlendError(job.error or "Refining was cancelled; start it again.")
-    return with_offsets(sources, chosen, job.latest.delta)
+    return with_offsets(sources, chosen, job.latest.delta, job.latest.features)

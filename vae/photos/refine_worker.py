@@ -10,6 +10,7 @@ the process listens already: that takes seconds, in which the app may close.
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import sys
@@ -21,6 +22,8 @@ from vae.photos.frames import read_frame, write_frame
 
 if TYPE_CHECKING:
     from vae.photos.fitting import Fitter
+
+STYLE_SHARE = 3 / 8  # of the steps; the others fit the feature offset, and take half the time each
 
 
 class Cancelled(Exception):
@@ -89,13 +92,13 @@ class Server:
         fitter = self._fitter(header)
         config = fitter.config
         x = torch.zeros(1, config.channels, config.image_size, config.image_size)
-        for _ in fitter.run(x, torch.zeros(1, config.latent_size), 1):
+        for _ in fitter.run(x, torch.zeros(1, config.latent_size), 1, feature_steps=1):
             pass
 
     def _refine(self, header: dict[str, Any], payload: bytes) -> None:
         import torch
 
-        from vae.networks.pixels import to_pixels
+        from vae.networks.pixels import to_images, to_pixels
 
         job, (n, height, width, channels), steps = header["job"], header["shape"], header["steps"]
         write_frame(self.sink, {"op": "started", "job": job})
@@ -106,18 +109,24 @@ class Server:
         z, start = numbers[: n * header["latent"]].view(n, -1), numbers[n * header["latent"] :]
         start = start.view(n, fitter.config.levels, fitter.config.style_size) if len(start) else None
         x = to_pixels(pixels)
-        for step, quality, delta in fitter.run(x, z, steps, start):
+        styles = math.ceil(STYLE_SHARE * steps)
+        for report in fitter.run(x, z, styles, start, steps - styles):
             if job in self.cancelled:
                 raise Cancelled
-            if delta is None:
+            if report is None:
                 continue
-            if not torch.isfinite(delta).all():
+            if not torch.isfinite(report.delta).all():
                 raise ValueError("Refining ran out of numbers on this picture; use another photo.")
+            pictures = to_images(report.image)
+            nothing = torch.zeros(0, *fitter.config.feature_shape, dtype=torch.float16)
+            offset, anchor = (nothing if part is None else part for part in (report.feature, report.anchor))
             reply = {
-                "op": "step", "job": job, "step": step, "total": steps,
-                "psnr": [round(value, 4) for value in quality.tolist()], "shape": list(delta.shape),
+                "op": "step", "job": job, "step": report.step, "total": report.total,
+                "psnr": [round(value, 4) for value in report.psnr.tolist()], "delta": list(report.delta.shape),
+                "pictures": list(pictures.shape), "offset": list(offset.shape), "anchor": list(anchor.shape),
             }  # fmt: skip
-            write_frame(self.sink, reply, delta.numpy().tobytes())
+            parts = (report.delta.numpy(), pictures, offset.numpy(), anchor.numpy())
+            write_frame(self.sink, reply, b"".join(part.tobytes() for part in parts))
 
 
 def _sentence(error: Exception) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vae import media
 from vae.photos import faces
+from vae.photos.feature import Feature, mixed
 from vae.space import latent
 from vae.space.mixing import BlendError
 
@@ -28,7 +29,7 @@ class Source:
 
     z: code (d,) float32. crop: what the model was shown, uint8 (s, s, c). delta_once: style offsets (L, S) that the
     encoder read from the photo, where the model reads such. delta: those in use, `refined` says whether they are a
-    refinement's. photo: uint8 (h, w, 3), faces found in it and the eyes in use; None for a face that the model drew.
+    refinement's. feature: what it found beyond them. photo: uint8 (h, w, 3), faces found in it and the eyes in use; None for a face that the model drew.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     delta: Array | None = None
     delta_once: Array | None = None
     refined: bool = False
+    feature: Feature | None = None
     photo: Array | None = None
     found: tuple[faces.Face, ...] = ()
     eyes: faces.Eyes | None = None
@@ -73,7 +75,7 @@ def _encoded(bundle: Bundle, source: Source) -> Source:
     crop = media.grey(source.crop) if bundle.channels == 1 and source.crop.shape[-1] == 3 else source.crop
     mu, _, delta = bundle.encode_with_offsets(crop[None])
     once = None if delta is None else delta[0]
-    return replace(source, z=mu[0], crop=crop, delta=once, delta_once=once, refined=False)
+    return replace(source, z=mu[0], crop=crop, delta=once, delta_once=once, refined=False, feature=None)
 
 
 def with_eyes(bundle: Bundle, source: Source, eyes: faces.Eyes) -> Source:
@@ -116,8 +118,10 @@ def sample_source(bundle: Bundle, index: int) -> Source:
 
 
 def reconstruct(bundle: Bundle, sources: Sequence[Source]) -> Array:
-    """What the model makes of each source, uint8 (k, s, s, c), with the style offsets that it has."""
-    return bundle.decode(*stack(bundle, sources))
+    """What the model makes of each source, uint8 (k, s, s, c), with the offsets that it has."""
+    z, delta = stack(bundle, sources)
+    feature = mixed([source.feature for source in sources], np.eye(len(sources)))
+    return bundle.decode(z, delta, feature=feature)
 
 
 def stack(bundle: Bundle, sources: Sequence[Source]) -> tuple[Array, Array | None]:

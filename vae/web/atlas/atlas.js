@@ -1,7 +1,7 @@
 /* The Map component: every place is a picture. The map on the left, what it says of a place, a selection or a path beside it.
 
    render(args) at mount and after every rerun; unmount(root): see component.js.
-   data: {model, revision, code (float32, base64), delta, photo, refined, seed, temperature, axes (version of the axes)}.
+   data: {model, revision, code (float32, base64), delta, features, photo, refined, seed, temperature, axes (version of the axes)}.
    A picked place becomes the visitor's code, as on Explore: state "code" {z, revision, photo, refined, seed, temperature}.
    Trigger "event": {name: "taught" | "explore", ...}. All else goes over /api/atlas.
 
@@ -62,6 +62,8 @@ export class Atlas {
   z;
   /** @type {Floats | null} its style offsets */
   delta = null;
+  /** @type {import("../live/engine.js").Detail[]} and what its photo has beyond them */
+  features = [];
   /** @type {string | null} */
   photo = null;
   /** @type {number | null} the dot that is the code in hand, if it is one */
@@ -162,6 +164,7 @@ export class Atlas {
       this.revision = data.revision;
       this.index = null;
       this.delta = data.delta ? decodeFloats(data.delta) : null;
+      this.features = data.features;
       this.photo = data.photo;
       this.z = decodeFloats(data.code);
       this.#current();
@@ -312,7 +315,7 @@ export class Atlas {
     if (index >= 0) return this.#describe(index, true);
     const z = await this.guard(() => this.code(x, y));
     if (!z) return;
-    await this.take(z, this.views.exact ? { delta: this.delta, photo: this.photo } : {});
+    await this.take(z, this.views.exact ? { delta: this.delta, features: this.features, photo: this.photo } : {});
     this.show("here");
     this.say(`Your picture is now the one at ${signed(x)}, ${signed(y)}.`);
   }
@@ -340,15 +343,15 @@ export class Atlas {
   /**
    * A code becomes the one in hand.
    * @param {Floats} z
-   * @param {{delta?: Floats | null, photo?: string | null}} [more]
+   * @param {{delta?: Floats | null, features?: import("../live/engine.js").Detail[], photo?: string | null}} [more]
    * @param {number | null} [index] the dot that it is
    */
-  async take(z, { delta = null, photo = null } = {}, index = null) {
+  async take(z, { delta = null, features = [], photo = null } = {}, index = null) {
     const space = await this.space.catch(() => null);
     if (!space) return;
     const was = this.z;
     this.z = space.settle(z);
-    Object.assign(this, { delta, photo, index, about: null });
+    Object.assign(this, { delta, features, photo, index, about: null });
     this.map.marks.ellipse = null;
     this.map.marks.dots = [];
     await this.#current(was);
@@ -363,7 +366,7 @@ export class Atlas {
   /** The code in hand changed: its mark, its picture; the background only where the plane through it is another. @param {Floats | null} was */
   async #current(was = null) {
     const { points, map } = this;
-    this.still.show({ z: this.z, delta: this.delta });
+    this.still.show({ z: this.z, delta: this.delta, features: this.features, held: true });
     if (!points) return;
     if (points.linear && !this.options.plane) {
       const before = was && lift(points, this.z, ...project(points, was));

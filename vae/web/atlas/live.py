@@ -60,6 +60,7 @@ def mount(bundle: Bundle, here: Current) -> None:
         "revision": here.revision,
         "code": b64(here.z),
         "delta": None if here.delta is None else b64(here.delta),
+        "features": [] if here.feature is None else [{"id": here.feature.id, "share": here.photo.detail}],
         "photo": here.photo.id if here.photo else None,
         "refined": here.photo.refined if here.photo else True,
         "temperature": here.temperature,
@@ -235,6 +236,4 @@ def place(bundle: Bundle, here: Current, view: views.Linear) -> None:
         y = two.number_input(view.labels[1], value=round(float(at[1]), 3), format="%.3f")
         if three.form_submit_button("Go there"):
             here.put(state.grid(bundle.check_z(view.lift(np.array([x, y]), here.z)), bundle), here.photo)
-    st.image(
-        media.resize(bundle.decode(here.z, here.delta)[0], 256), f"Your picture, at {x:+.2f}, {y:+.2f} of this view"
-    )
+    st.image(media.resize(here.decode(bundle)[0], 256), f"Your picture, at {x:+.2f}, {y:+.2f} of this view")

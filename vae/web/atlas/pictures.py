@@ -75,7 +75,7 @@ async def decoded(request: Request) -> Response:
     offsets = request.query_params.get("offsets") == "1"
     record = 4 * (bundle.latent_size + offsets * bundle.levels * bundle.style_size)
     body = await read_body(request, record * TILES, "list of codes")
-    z, delta = parse_codes(bundle, body, False, True) if offsets else (to_codes(bundle, body, TILES), None)
+    z, delta = parse_codes(bundle, body, False, True)[:2] if offsets else (to_codes(bundle, body, TILES), None)
     return await in_thread(lambda: sprite(decode_tiles(bundle, z, tile, delta)))
 
 

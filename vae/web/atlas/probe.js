@@ -59,7 +59,9 @@ export class Probe {
    * @param {Spot} place
    */
   #show(z, place) {
-    this.surface.show({ z, delta: this.atlas.views.exact ? this.atlas.delta : null }, { preview: true });
+    const { atlas } = this;
+    const carried = atlas.views.exact ? { delta: atlas.delta, features: atlas.features, held: true } : { delta: null };
+    this.surface.show({ z, ...carried }, { preview: true });
     Object.assign(this.canvas.dataset, { x: place.x, y: place.y });
   }
 
@@ -83,7 +85,7 @@ export class Probe {
     atlas.map.crosshair = false;
     atlas.map.draw(false);
     this.move();
-    if (atlas.z && atlas.points) this.surface.show({ z: atlas.z, delta: atlas.delta });
+    if (atlas.z && atlas.points) this.surface.show({ z: atlas.z, delta: atlas.delta, features: atlas.features, held: true });
   }
 
   refresh() {

@@ -17,11 +17,15 @@ import { ask, posted } from "../live/net.js";
 export async function decodeAll(model, states) {
   const offsets = states.some((state) => state.delta);
   const none = new Float32Array(model.levels * model.style_size);
-  const body = joined(states.flatMap(({ z, levels, delta }) => [levels ?? z ?? [], offsets ? delta ?? none : []]));
+  const names = [...new Set(states.flatMap(({ features = [] }) => features.map(({ id }) => id)))];
+  /** @param {State} state */
+  const shares = ({ features = [] }) => names.map((name) => features.find(({ id }) => id === name)?.share ?? 0);
+  const body = joined(states.flatMap((state) => [state.levels ?? state.z ?? [], offsets ? state.delta ?? none : [], shares(state)]));
   /** @type {import("../live/net.js").Query} */
   const query = { model: model.name };
   if (model.levels) query.layout = "levels";
   if (offsets) query.offsets = 1;
+  if (names.length) query.features = names.join();
   const response = await ask("api/decode", query, posted(body));
   const [count, height, width] = (response.headers.get("X-Image-Shape") ?? "").split(",").map(Number);
   const bytes = new Uint8Array(await response.arrayBuffer());

@@ -16,7 +16,7 @@ import { Meter } from "../live/meter.js";
 import { sum } from "../live/numbers.js";
 import { follow } from "../live/refine.js";
 import { SliderPanel } from "../live/sliders.js";
-import { GROUPS, corner, cornerWeights, group, mixCodes, mixOffsets } from "./mix.js";
+import { GROUPS, corner, cornerWeights, group, mixCodes, mixDetails, mixOffsets } from "./mix.js";
 import { Mixer } from "./mixer.js";
 import { Morph } from "./morph.js";
 import { LETTERS, People } from "./people.js";
@@ -25,7 +25,7 @@ import { Table } from "./table.js";
 /** @typedef {import("../live/component.js").Args} Args */
 /** @typedef {import("../live/codes.js").Basis} Basis */
 /** @typedef {import("../live/engine.js").Floats} Floats */
-/** @typedef {{id: string, recon: string, z: Floats, delta: Floats | null}} Person with what else Python sends of it */
+/** @typedef {{id: string, recon: string, z: Floats, delta: Floats | null, feature: string | null}} Person with what else Python sends of it */
 /** @typedef {"all" | "coarse" | "middle" | "fine"} Part */
 /** @typedef {[number, number]} Place */
 
@@ -135,9 +135,10 @@ export class Blend {
     // Offsets that a refinement is just finding are newer than what Python knows.
     for (const person of people) {
       const known = this.people.find((p) => p.id === person.id);
-      if (known && this.#stop && data.refine?.chosen.includes(person.id)) person.delta = known.delta;
+      if (known && this.#stop && data.refine?.chosen.includes(person.id)) Object.assign(person, { delta: known.delta, feature: known.feature });
     }
     this.people = people;
+    for (const person of people) if (person.feature) this.engine.prepare(this.alone(person));
     this.cards.update(data.sources, data.samples);
     if (first || data.revision !== this.revision) this.#adopt(data.state);
     else if (this.weights[0]?.length !== people.length) this.#centre();
@@ -219,7 +220,14 @@ export class Blend {
     const { shift } = this;
     if (this.shifted) for (let i = 0; i < codes.length; i++) codes[i] += shift[i % shift.length];
     if (!this.model.levels) return { z: codes };
-    return { levels: codes, delta: mixOffsets(this.people.map((p) => p.delta), weights, this.model.style_size) };
+    const features = mixDetails(this.people.map((p) => p.feature), weights, this.model.feature);
+    return { levels: codes, delta: mixOffsets(this.people.map((p) => p.delta), weights, this.model.style_size), features };
+  }
+
+  /** One person's own picture. @param {Person} person @returns {import("../live/engine.js").State} */
+  alone({ z, delta, feature }) {
+    const levels = Float32Array.from({ length: this.model.levels * z.length }, (_, i) => z[i % z.length]);
+    return { levels, delta, features: feature ? [{ id: feature, share: 1 }] : [] };
   }
 
   get shifted() {
@@ -373,10 +381,10 @@ export class Blend {
     this.refining.hidden = false;
     const chosen = refine.chosen.map((id) => this.people.find((p) => p.id === id));
     this.#stop = follow(refine.id, {
-      onstep: ({ step, total, delta }) => {
+      onstep: ({ step, total, delta, features }) => {
         chosen.forEach((person, n) => {
           const now = this.people.find((p) => p.id === person?.id);
-          if (now) now.delta = delta.slice(n * size, (n + 1) * size);
+          if (now) Object.assign(now, { delta: delta.slice(n * size, (n + 1) * size), feature: features[n] ?? null });
         });
         Object.assign(this.progress, { max: total, value: step });
         this.show();

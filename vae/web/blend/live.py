@@ -23,6 +23,7 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.media import MediaError
 from vae.photos import blend, faces, recognition
+from vae.photos.feature import Feature
 from vae.photos.refine import RefineError
 from vae.photos.refine_sources import refinable, start_job, with_offsets
 from vae.photos.ribbon import make_ribbon, warm_ribbon
@@ -234,7 +235,7 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     for i in chosen:
         person = here.people[i]
         person.before = person.before or recognition.likeness(
-            bundle, replace(person.source, delta=person.source.delta_once)
+            bundle, replace(person.source, delta=person.source.delta_once, feature=None)
         )
     here.job = start_job(bundle, [here.people[i].source for i in chosen], services.refiner)
 
@@ -246,9 +247,11 @@ def end_refining(bundle: Bundle, here: Desk) -> None:
     if step is None:
         raise BlendError((job.error if job else None) or "The refinement has ended and was forgotten; start it again.")
     where = {person.id: i for i, person in enumerate(here.people)}
-    kept = [(where[name], offsets) for name, offsets in zip(here.chosen, step.delta) if name in where]
-    refined = with_offsets(here.sources, [i for i, _ in kept], [offsets for _, offsets in kept])
-    for i, _ in kept:
+    kept = [k for k, name in enumerate(here.chosen) if name in where]
+    places = [where[here.chosen[k]] for k in kept]
+    features = [step.features[k] for k in kept] if step.features else []
+    refined = with_offsets(here.sources, places, step.delta[kept], features)
+    for i in places:
         person = here.people[i]
         person.source, person.shown = refined[i], None
         person.after = recognition.likeness(bundle, person.source)
@@ -301,6 +304,7 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             "kind": "drawn" if source.photo is None else "photo",
             "z": b64(source.z),
             "delta": None if source.delta is None else b64(source.delta),
+            "feature": None if source.feature is None else source.feature.id,
             "crop": data_uri(source.crop),
             "recon": data_uri(reconstruct(bundle, [source])[0]),
             "remark": source.remark,
@@ -380,7 +384,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
 
 
 def adopt(bundle: Bundle, here: Desk) -> None:
-    """Make the blend the current face of the other pages, style offsets and all."""
+    """Make the blend the current face of the other pages, offsets and all."""
     z, delta = (
         None if part is None else part[0]
         for part in blend.blend_codes(bundle, here.sources, here.weights[None], here.path, here.shift)
@@ -391,6 +395,11 @@ def adopt(bundle: Bundle, here: Desk) -> None:
     if delta is not None:
         picture = here.picture(bundle)
         once = bundle.decode(z)[0]
+        offset = blend.blend_feature(bundle, here.sources, here.weights[None])
+        whole = None
+        if offset is not None:
+            whole = Feature(offset[0].astype(np.float16), bundle.feature_map(z, delta[None])[0].astype(np.float16))
+        made = bundle.decode(z, delta[None], feature=offset)[0]
         photo = state.Photo(
             id=secrets.token_urlsafe(9),
             name="Blend",
@@ -403,7 +412,8 @@ def adopt(bundle: Bundle, here: Desk) -> None:
             once=once,
             psnr=state.psnr(picture, once),
             delta=delta,
-            refined_psnr=state.psnr(picture, bundle.decode(z, delta[None])[0]),
+            feature=whole,
+            refined_psnr=state.psnr(picture, made),
         )
         state.studio().photos[photo.id] = photo
     state.current(bundle).put(z, photo)

@@ -4,6 +4,8 @@
    corner(i, k)                       the place [x, y] of face i on that pad
    mixCodes(codes, weights, path)     codes: k x Float32Array(d); weights: L rows of k -> Float32Array(L d)
    mixOffsets(offsets, weights, size) offsets: k x Float32Array(L S) or null -> Float32Array(L S), or null where all are
+   mixDetails(names, weights, shape)  names of the people's details or null; shape: channels and sides of their level ->
+                                      what an engine takes as a state's features: these act at one level, by its weights
    group(level, levels)               0 coarse, 1 middle, 2 fine */
 
 import { clamp, dot } from "../live/numbers.js";
@@ -11,6 +13,18 @@ import { clamp, dot } from "../live/numbers.js";
 /** @typedef {import("../live/numbers.js").Numbers} Numbers */
 
 export const GROUPS = ["coarse", "middle", "fine"];
+
+/**
+ * @param {(string | null)[]} names
+ * @param {Numbers[]} weights
+ * @param {[number, number, number] | null} shape
+ * @returns {import("../live/engine.js").Detail[]}
+ */
+export function mixDetails(names, weights, shape) {
+  if (!shape) return [];
+  const shares = weights[Math.log2(shape[1]) - 2];
+  return names.flatMap((id, i) => (id && shares[i] ? [{ id, share: shares[i] }] : []));
+}
 
 /** @type {(level: number, levels: number) => number} */
 export const group = (level, levels) => Math.floor((level * GROUPS.length) / levels);

@@ -233,7 +233,7 @@ def keep(bundle: Bundle, here: Desk) -> None:
                 blend_live.adopt(bundle, here)
                 open_page(page)
     address = urlsplit(st.context.url or "")
-    without = ", without the photos\u2019 style offsets, which are too long for one"
+    without = ", without the photos\u2019 offsets, which are too long for one"
     st.caption("Link to this blend" + (without if offsets else ""))
     st.code(
         f"{address.scheme}://{address.netloc}{address.path}?{urlencode(blend_live.link(bundle, here))}", language=None
@@ -246,6 +246,9 @@ def code(bundle: Bundle, here: Desk) -> bytes:
     if any(source.delta is not None for source in here.sources):
         none = np.zeros((bundle.levels, bundle.style_size), np.float32)
         arrays["delta"] = np.stack([none if source.delta is None else source.delta for source in here.sources])
+    if any(source.feature is not None for source in here.sources):
+        none = np.zeros(bundle.model.feature_shape, np.float16)
+        arrays["feature"] = np.stack([source.feature.offset if source.feature else none for source in here.sources])
     if here.shift is not None:
         arrays["shift"] = here.shift
     arrays["about"] = np.array(json.dumps({"model": bundle.name, "hash": bundle.digest, "path": here.path}))

@@ -8,10 +8,10 @@
 import { button, h } from "../live/dom.js";
 import { askFloats } from "../live/net.js";
 import { decodeAll, tile } from "./batch.js";
-import { mixCodes, mixOffsets } from "./mix.js";
+import { mixCodes, mixDetails, mixOffsets } from "./mix.js";
 import { LETTERS } from "./people.js";
 
-/** @typedef {{seed: number, z: import("../live/engine.js").Floats, delta: null}} Drawn */
+/** @typedef {{seed: number, z: import("../live/engine.js").Floats, delta: null, feature: null}} Drawn */
 
 const DRAWS = 5;
 
@@ -65,7 +65,7 @@ export class Table {
     this.#drawn ??= Promise.all(Array.from({ length: DRAWS }, async (_, i) => {
       const seed = this.#seed + i;
       const z = await askFloats("api/sample", { model: model.name, seed, temperature: data.temperature });
-      return { seed, z, delta: null };
+      return { seed, z, delta: null, feature: null };
     }));
     return this.#drawn;
   }
@@ -79,7 +79,8 @@ export class Table {
     const cell = (row, column) => {
       const codes = mixCodes([row.z, column.z], weights, blend.path);
       if (!model.levels) return { z: codes };
-      return { levels: codes, delta: mixOffsets([row.delta, column.delta], weights, model.style_size) };
+      const features = mixDetails([row.feature, column.feature], weights, model.feature);
+      return { levels: codes, delta: mixOffsets([row.delta, column.delta], weights, model.style_size), features };
     };
     const states = [...draws.map((face) => cell(face, face)), ...people.flatMap((row) => columns.map((column) => cell(row, column)))];
     const images = await decodeAll(model, states);

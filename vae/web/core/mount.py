@@ -63,6 +63,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "style_size": bundle.style_size,
         "preview": None if bundle.light else max(bundle.preview_sizes, default=None),
         "light": bundle.light,
+        "feature": list(bundle.model.feature_shape) if bundle.levels else None,
         "face": bundle.eyes is not None,
     }
 

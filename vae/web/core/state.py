@@ -18,6 +18,7 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.bundles.registry import Registry
 from vae.photos import faces
+from vae.photos.feature import Feature
 from vae.space import latent, packing
 from vae.space.errors import LatentError
 
@@ -33,7 +34,8 @@ class Photo:
     """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,).
 
     delta_once (L, S): the style offsets that the encoder read beside the code, None where the model reads none; delta
-    (L, S): those of the refinement, None before it.
+    (L, S): those of the refinement, None before it; feature: what the refinement found beyond them. detail: how much of
+    that is kept, 0 to 1.
     """
 
     id: str
@@ -49,8 +51,10 @@ class Photo:
     job: Any = None
     delta_once: np.ndarray | None = field(default=None, repr=False)
     delta: np.ndarray | None = field(default=None, repr=False)
+    feature: Feature | None = None
     refined_psnr: float | None = None
     refined: bool = True
+    detail: float = 1.0
 
     @property
     def job_id(self) -> str | None:
@@ -67,6 +71,7 @@ class Photo:
         step = self.job.latest if self.job else None
         if step is not None:
             self.delta, self.refined_psnr = step.delta[0], float(step.psnr[0])
+            self.feature = step.features[0] if step.features else self.feature
 
 
 @dataclass
@@ -91,6 +96,21 @@ class Current:
         refined = self.photo.refined and self.photo.delta is not None
         return self.photo.delta if refined else self.photo.delta_once
 
+    @property
+    def feature(self) -> Feature | None:
+        """What the photo has beyond code and styles, where it is on."""
+        on = self.photo is not None and self.photo.refined
+        return self.photo.feature if on else None
+
+    def decode(self, bundle: Bundle, z: np.ndarray | None = None) -> np.ndarray:
+        """Pictures uint8 (n, s, s, c) of codes (n, d), by default the present one, with all that the photo carries."""
+        z = np.atleast_2d(self.z if z is None else z)
+        delta = None if self.delta is None else np.repeat(self.delta[None], len(z), axis=0)
+        if self.feature is None:
+            return bundle.decode(z, delta)
+        offset = self.photo.detail * self.feature.offset.astype(np.float32)
+        return bundle.decode(z, delta, feature=offset, anchor=self.feature.anchor)
+
     def put(self, z: np.ndarray, photo: Photo | None = None, seed: int | None = None) -> None:
         """Set a new code from Python's side, as the new start."""
         self.z = self.origin = np.asarray(z, np.float32)
@@ -105,6 +125,9 @@ class Current:
         self.photo = studio().photos.get(sent.get("photo"))
         if self.photo:
             self.photo.refined = bool(sent.get("refined", True))
+            detail = sent.get("detail")
+            if isinstance(detail, (int, float)) and 0 <= detail <= 1:
+                self.photo.detail = float(detail)
         seed, temperature = sent.get("seed"), sent.get("temperature")
         self.seed = int(seed) if isinstance(seed, (int, float)) else None
         if isinstance(temperature, (int, float)) and 0 <= temperature <= 2:

@@ -6,7 +6,7 @@
    The code z is the state; sliders are read-outs. At rest z lies on the grid of the packed code, so that a link gives the
    same pixels. On release {z, revision, axis, photo, refined, seed, temperature} goes to Python as the state "code". */
 
-import { pictureCanvas } from "../live/canvas.js";
+import { fromRgb, pictureCanvas } from "../live/canvas.js";
 import { geometry } from "../live/codes.js";
 import { component } from "../live/component.js";
 import { button, h } from "../live/dom.js";
@@ -32,6 +32,9 @@ const MERGE_MS = 700; // releases of one slider this close together are one step
  * @property {Floats} sigma
  * @property {Floats | null} deltaOnce what the encoder read beside the code
  * @property {Floats | null} delta what refining found
+ * @property {string | null} feature name of what it found beyond the styles
+ * @property {number} detail how much of that is kept, 0 to 1
+ * @property {Floats | null} at the code on screen when refining began
  * @property {{step: number, total: number} | null} progress
  * @property {boolean} refined
  * @property {number | null} refinedPsnr
@@ -93,6 +96,10 @@ class Explore {
     this.progressRow = h("div", { class: "photo-progress" }, this.progress, this.cancel);
     this.switch = h("input", { type: "checkbox", role: "switch", onchange: () => this.#toggleRefined() });
     this.switchLabel = h("label", { class: "switch" }, this.switch, h("span", {}, "Refined"));
+    this.detail = h("input", { type: "range", min: 0, max: 1, step: 0.01, "data-axis": "photo:detail", oninput: () => this.#keepDetail(true),
+      onchange: () => this.#keepDetail(false) });
+    this.detailLabel = h("label", { class: "keep", title: "All of it is the photo; none of it is the model\u2019s own picture of the person" },
+      h("span", {}, "Keep the photo\u2019s detail"), this.detail);
     this.panel = new SliderPanel({
       onmove: (basis, row, value) => this.#move(basis, row, value),
       oncommit: (basis, row) => this.#release(basis, row),
@@ -162,6 +169,7 @@ class Explore {
   #adopt(z, photo, first) {
     this.z = this.origin = z;
     this.photo = photo;
+    if (photo) photo.at ??= z;
     this.refined = photo?.refined ?? true;
     this.#anchor = null;
     const known = this.history.current;
@@ -181,13 +189,14 @@ class Explore {
     const photo = photos.get(sent.id) ?? {
       id: sent.id, crop: sent.crop, psnr: sent.psnr, mu: decodeFloats(sent.mu), sigma: decodeFloats(sent.sigma),
       deltaOnce: sent.delta_once ? decodeFloats(sent.delta_once) : null,
-      delta: null, progress: null, refined: sent.refined, refinedPsnr: null,
+      delta: null, feature: null, detail: sent.detail, at: null, progress: null, refined: sent.refined, refinedPsnr: null,
     };
     photos.set(sent.id, photo);
     if (sent.delta && !photo.delta) {
       photo.delta = decodeFloats(sent.delta);
       photo.refinedPsnr = sent.refined_psnr;
     }
+    photo.feature ??= sent.feature;
     if (sent.refine && photo.job !== sent.refine) {
       this.#follow(photo, sent.refine);
     }
@@ -201,14 +210,16 @@ class Explore {
   #follow(photo, job) {
     photo.job = job;
     photo.progress = { step: 0, total: 0 };
+    photo.at = null;
     photo.stop = follow(job, {
-      onstep: ({ step, total, psnr, delta }) => {
+      onstep: ({ step, total, psnr, delta, picture, features }) => {
         photo.delta = /** @type {Floats} */ (delta);
+        photo.feature = features[0] ?? photo.feature;
         photo.progress = { step, total };
         photo.refinedPsnr = psnr;
         if (this.photo === photo) {
           this.#photoFigures();
-          if (this.refined && !this.comparing) this.show();
+          if (this.refined && !this.comparing) this.#step(photo, picture);
         }
       },
       onend: (state, error) => {
@@ -222,13 +233,27 @@ class Explore {
     });
   }
 
+  /* The picture of a step: as the worker drew it, where the sliders stand as they did when it began. */
+  #step(photo, picture) {
+    const size = this.model.image_size;
+    if (!photo.at || !same(this.z, photo.at) || photo.feature || picture.length !== 3 * size * size) this.show();
+    else this.surface.paint(fromRgb(picture, size, size).data, size);
+  }
+
   get delta() {
     const { photo } = this;
     return (this.refined ? photo?.delta : null) ?? photo?.deltaOnce ?? null;
   }
 
+  /** What the photo has beyond code and styles, and gives up where an edit changes the picture. */
+  get details() {
+    const { photo } = this;
+    if (!this.refined || !photo?.feature) return {};
+    return { features: [{ id: photo.feature, share: photo.detail }], held: true };
+  }
+
   show(preview = false) {
-    this.surface.show({ z: this.z, delta: this.delta }, { preview });
+    this.surface.show({ z: this.z, delta: this.delta, ...this.details }, { preview });
   }
 
   say(sentence) {
@@ -317,7 +342,7 @@ class Explore {
 
   #send() {
     this.setStateValue("code", {
-      z: this.packed, revision: this.revision, axis: this.panel.axis, photo: this.photo?.id ?? null, refined: this.refined,
+      z: this.packed, revision: this.revision, axis: this.panel.axis, photo: this.photo?.id ?? null, refined: this.refined, detail: this.photo?.detail,
       seed: this.seed.value === "" ? null : Number(this.seed.value), temperature: Number(this.temperature.value),
     });
   }
@@ -439,7 +464,7 @@ class Explore {
       if (this.comparing || !this.origin) return;
       this.comparing = true;
       hold.setAttribute("aria-pressed", "true");
-      this.surface.show({ z: this.origin, delta: this.delta });
+      this.surface.show({ z: this.origin, delta: this.delta, ...this.details });
     };
     const end = () => {
       if (!this.comparing) return;
@@ -462,7 +487,8 @@ class Explore {
     Object.assign(this.progress, { max: 1, value: 0 });
     photoBox.replaceChildren(
       h("img", { src: photo.crop, alt: "The part of your photo that the model sees", width: 72, height: 72 }),
-      h("div", { class: "photo-body" }, this.photoText, this.progressRow, this.switchLabel));
+      h("div", { class: "photo-body" }, this.photoText, this.progressRow, h("div", { class: "photo-switches" }, this.switchLabel, this.detailLabel)));
+    this.detail.value = String(photo.detail);
     this.#photoFigures();
   }
 
@@ -478,15 +504,25 @@ class Explore {
       this.progress.value = photo.progress.step;
     }
     this.switchLabel.hidden = !photo.delta;
+    this.detailLabel.hidden = !photo.feature || !this.refined;
   }
 
   #toggleRefined() {
     this.refined = this.switch.checked;
     this.history.amend({ refined: this.refined });
     this.packed = this.space.pack(this.z);
+    this.#photoFigures();
     this.show();
     this.#send();
     this.say(this.refined ? "With the offsets that refining found." : "What the encoder\u2019s single pass gives.");
+  }
+
+  #keepDetail(moving) {
+    const { photo } = this;
+    if (!photo) return;
+    photo.detail = Number(this.detail.value);
+    this.show(moving);
+    if (!moving) this.#send();
   }
 
   /* The link in the address bar; replaced, so that Back leaves the page and not the last slider. */

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -21,25 +23,36 @@ FILM_SIDE = 512
 
 def picture(bundle: Bundle, here: Current) -> np.ndarray:
     """The current picture at full size, uint8 (s, s, c)."""
-    return bundle.decode(here.z, here.delta)[0]
+    return here.decode(bundle)[0]
 
 
 def code_json(bundle: Bundle, here: Current) -> bytes:
-    """The code, its read-outs in every basis, and the style offsets of a photo."""
+    """The code, its read-outs in every basis, and of a photo its style offsets and feature offset."""
     values = {
         name: {axis.id: round(float(v), 5) for axis, v in zip(basis.axes, basis.values(here.z, bundle.stats.mean))}
         for name, basis in bases(bundle).items()
     }
     offsets = None if here.delta is None else np.round(here.delta.astype(float), 6).tolist()
+    feature: dict[str, Any] = {}
+    if here.feature is not None:  # float16, little-endian, in base64: as numbers they would be megabytes
+        both = {"feature": here.feature.offset, "anchor": here.feature.anchor}
+        feature = {key: base64.b64encode(value.astype("<f2").tobytes()).decode() for key, value in both.items()}
+        feature |= {"shape": list(here.feature.offset.shape), "detail": here.photo.detail}
     code = here.z.astype(float).tolist()
-    return json.dumps({**link(bundle, here.z), "code": code, "sigma": values, "delta": offsets}).encode()
+    return json.dumps({**link(bundle, here.z), "code": code, "sigma": values, "delta": offsets, **feature}).encode()
 
 
 def code_npz(bundle: Bundle, here: Current) -> bytes:
-    """The code and, of a photo, its style offsets as NumPy arrays; no pickles."""
+    """The code and, of a photo, its style offsets and feature offset as NumPy arrays; no pickles."""
     arrays = {"z": here.z, "model": np.array(bundle.name), "hash": np.array(bundle.digest)}
     if here.delta is not None:
         arrays["delta"] = here.delta
+    if here.feature is not None:
+        arrays |= {
+            "feature": here.feature.offset,
+            "anchor": here.feature.anchor,
+            "detail": np.float32(here.photo.detail),
+        }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -60,8 +73,7 @@ def traversal(bundle: Bundle, here: Current) -> list[np.ndarray]:
     basis, row = axis_of(bundle, here)
     values = -3 * np.cos(np.linspace(0, np.pi, FRAMES))  # slow at the ends
     z = np.stack([move(here.z, bundle.stats.mean, basis, row, value) for value in values]).astype(np.float32)
-    delta = None if here.delta is None else np.repeat(here.delta[None], len(z), axis=0)
-    return media.ping_pong(list(bundle.decode(z, delta)))
+    return media.ping_pong(list(here.decode(bundle, z)))
 
 
 def panel(bundle: Bundle, here: Current) -> None:
@@ -87,7 +99,7 @@ def panel(bundle: Bundle, here: Current) -> None:
     left, right = st.columns(2)
     save(left, "PNG", ".png", "image/png", lambda: media.png(picture(bundle, here)))
     save(right, "PNG, 4x", "-4x.png", "image/png", lambda: media.png(picture(bundle, here), scale=4))
-    st.caption("The code" + (", with the style offsets of the photo" if here.delta is not None else ""))
+    st.caption("The code" + (", with the offsets of the photo" if here.delta is not None else ""))
     left, right = st.columns(2)
     save(left, "JSON", ".json", "application/json", lambda: code_json(bundle, here))
     save(right, "NumPy", ".npz", "application/octet-stream", lambda: code_npz(bundle, here))
@@ -97,7 +109,7 @@ def panel(bundle: Bundle, here: Current) -> None:
     side = factor * bundle.image_size
     save(right, "MP4", ".mp4", "video/mp4", lambda: media.mp4(traversal(bundle, here), FPS, size=side))
     address = urlsplit(st.context.url or "")
-    without = " (without the photo\u2019s style offsets, which are too long for one; the files have them)"
+    without = " (without the photo\u2019s offsets, which are too long for one; the files have them)"
     st.caption("Link" + (without if here.delta is not None else ""))
     page = f"{address.scheme}://{address.netloc}{address.path or '/'}"
     st.code(f"{page}?{urlencode(link(bundle, here.z))}", language=None, wrap_lines=False)

@@ -29,6 +29,8 @@ def describe_photo(photo: Photo | None) -> dict[str, Any] | None:
         "refine": photo.job_id if photo.refining else None,
         "delta_once": None if photo.delta_once is None else b64(photo.delta_once),
         "delta": None if photo.delta is None else b64(photo.delta),
+        "feature": None if photo.feature is None else photo.feature.id,
+        "detail": photo.detail,
         "refined_psnr": photo.refined_psnr,
         "refined": photo.refined,
     }

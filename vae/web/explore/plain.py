@@ -177,7 +177,7 @@ class Plain:
             self.actions()
             if self.memory["note"]:
                 st.warning(self.memory["note"])
-            image = self.bundle.decode(self.here.z, self.here.delta)[0]
+            image = self.here.decode(self.bundle)[0]
             place.image(shown(image), width=min(512, 8 * self.bundle.image_size), alt="The decoded picture")
         with right:
             self.sliders()

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from vae.web.core.http import answer
 from vae.web.live.axes import axes, traversals
-from vae.web.live.decoding import decode, onnx_file, sample
+from vae.web.live.decoding import decode, feature_file, onnx_file, sample
 from vae.web.live.encoding import encode
 from vae.web.live.refining import refine_cancel, refine_stream
 
@@ -14,6 +14,7 @@ from vae.web.live.refining import refine_cancel, refine_stream
 def routes() -> list[Route]:
     """Codes to pictures, pictures to codes, sliders, and refinements."""
     return [
+        Route("/api/features/{id}", answer(feature_file)),
         Route("/api/decode", answer(decode), methods=["POST"]),
         Route("/api/encode", answer(encode), methods=["POST"]),
         Route("/api/sample", answer(sample)),

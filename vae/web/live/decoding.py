@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -13,12 +14,14 @@ from starlette.responses import FileResponse, Response
 
 from vae import media
 from vae.bundles.bundle import Bundle
+from vae.photos.feature import Feature, find, mixed
 from vae.space import latent
 from vae.web.core import services
 from vae.web.core.cache import keep
 from vae.web.core.http import (
     BINARY,
     IMMUTABLE,
+    NO_STORE,
     Refusal,
     in_thread,
     integer,
@@ -32,17 +35,24 @@ from vae.web.core.http import (
 
 MAX_CODES = 64
 MAX_SAMPLES = 64
+MAX_FEATURES = 4
 # A decode uses up to four cores already; more of them at once would only lengthen each, and mix up their order.
 DECODES_AT_ONCE = max(1, (os.cpu_count() or 1) // 4)
 
 
-def parse_codes(bundle: Bundle, body: bytes, by_level: bool, offsets: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Body -> z (k, d) or (k, L, d), and style offsets (k, L, S) or None; checked, clipped."""
+def parse_codes(
+    bundle: Bundle, body: bytes, by_level: bool, offsets: bool, shares: int = 0
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Body -> z (k, d) or (k, L, d), style offsets (k, L, S) or None, and shares of features (k, shares).
+
+    Checked, and clipped.
+    """
     if (by_level or offsets) and not bundle.levels:
         raise Refusal(f"model {bundle.name} has one flat code; leave out layout=levels and offsets=1")
     d, levels, style = bundle.latent_size, bundle.levels, bundle.style_size
     n_code = d * levels if by_level else d
-    n_record = n_code + (levels * style if offsets else 0)
+    n_styles = levels * style if offsets else 0
+    n_record = n_code + n_styles + shares
     if not body or len(body) % (4 * n_record):
         raise Refusal(
             f"the body has {len(body):,} bytes; {bundle.name} wants k records of {n_record} float32, {4 * n_record:,} bytes each"
@@ -53,17 +63,38 @@ def parse_codes(bundle: Bundle, body: bytes, by_level: bool, offsets: bool) -> t
     if not np.isfinite(numbers).all():
         raise Refusal("the body holds a number that is not finite; send finite float32")
     z = numbers[:, :n_code].reshape(-1, levels, d) if by_level else numbers[:, :n_code]
-    delta = np.clip(numbers[:, n_code:], -20, 20).reshape(-1, levels, style) if offsets else None
-    return bundle.check_z(z), delta
+    styles, rest = np.split(numbers[:, n_code:], [n_styles], axis=1)
+    delta = np.clip(styles, -20, 20).reshape(-1, levels, style) if offsets else None
+    return bundle.check_z(z), delta, np.clip(rest, -2, 2)
+
+
+def parse_features(bundle: Bundle, query: Mapping[str, str]) -> list[Feature]:
+    """What features=ID,ID names, as refinements gave them."""
+    found = []
+    for name in filter(None, query.get("features", "").split(",")[: MAX_FEATURES + 1]):
+        feature = find(name)
+        if feature is None:
+            raise Refusal("the details of this photo are here no longer; load the photo again", 410)
+        if not bundle.levels or feature.offset.shape != bundle.model.feature_shape:
+            raise Refusal(f"the details of this photo belong to another model than {bundle.name}; load the photo again")
+        found.append(feature)
+    if len(found) > MAX_FEATURES:
+        raise Refusal(f"features= names more than {MAX_FEATURES} photos; leave some out")
+    return found
 
 
 async def decode(request: Request) -> Response:
-    """POST /api/decode: codes -> raw RGB bytes (k, h, w, 3), or one PNG."""
+    """POST /api/decode: codes -> raw RGB bytes (k, h, w, 3), or one PNG.
+
+    features=ID,ID: after each code (and its offsets) a share of each of these photos' feature offsets follows; held=1
+    lets a single one give way where the code has left the photo's own.
+    """
     bundle, query = the_bundle(request), request.query_params
-    record = 4 * max(1, bundle.levels) * (bundle.latent_size + bundle.style_size)
+    record = 4 * (max(1, bundle.levels) * (bundle.latent_size + bundle.style_size) + MAX_FEATURES)
     body = await read_body(request, MAX_CODES * record, "body")
     by_level = one_of(query, "layout", ("flat", "levels")) == "levels"
-    z, delta = parse_codes(bundle, body, by_level, query.get("offsets") == "1")
+    features = parse_features(bundle, query)
+    z, delta, shares = parse_codes(bundle, body, by_level, query.get("offsets") == "1", len(features))
     size = None
     if "size" in query:
         sizes = (*bundle.preview_sizes, bundle.image_size)
@@ -77,7 +108,13 @@ async def decode(request: Request) -> Response:
         raise Refusal(f"format=png answers one image, and the body holds {len(z)} codes; send one")
     turn = slots("decode", DECODES_AT_ONCE)
     quick = query.get("quick") == "1"
-    images = to_rgb(await anyio.to_thread.run_sync(bundle.decode, z, delta, size, quick, limiter=turn))
+
+    def work() -> np.ndarray:
+        feature = mixed(features, shares)
+        anchor = features[0].anchor if query.get("held") == "1" and len(features) == 1 else None
+        return bundle.decode(z, delta, size, quick, feature, anchor)
+
+    images = to_rgb(await anyio.to_thread.run_sync(work, limiter=turn))
     if form == "png":
         return Response(await in_thread(media.png, images[0]), media_type="image/png")
     shape = ",".join(map(str, images.shape))
@@ -97,14 +134,28 @@ async def sample(request: Request) -> Response:
 
 
 def decoder_file(bundle: Bundle, part: str) -> Path:
-    """The decoder as an ONNX file: "full", "light", or "head-64", "tail-64": its two halves at a preview size."""
+    """The decoder as an ONNX file: "full", "light", or one that takes a feature offset.
+
+    That is "whole", or "lower-64" and "upper-64": its two halves at a preview size.
+    """
     if part == "full" or (part == "light" and bundle.light):
         return bundle.path / ("decoder.onnx" if part == "full" else "light.onnx")
+    if part == "whole" and bundle.levels:
+        return keep([f"decoder-{bundle.digest}-whole.onnx"], lambda: [bundle.whole()])[0]
     half, _, size = part.partition("-")
-    if half not in ("head", "tail") or size not in map(str, bundle.preview_sizes):
+    if half not in ("lower", "upper") or size not in map(str, bundle.preview_sizes):
         raise Refusal(f"{bundle.name} has no decoder part {part[:40]!r}", 404)
-    names = [f"decoder-{bundle.digest}-{each}-{size}.onnx" for each in ("head", "tail")]
-    return keep(names, lambda: bundle.split(int(size)))[half == "tail"]
+    names = [f"decoder-{bundle.digest}-{each}-{size}.onnx" for each in ("lower", "upper")]
+    return keep(names, lambda: bundle.split(int(size)))[half == "upper"]
+
+
+async def feature_file(request: Request) -> Response:
+    """GET /api/features/ID: a photo's feature offset and its anchor, float16 (2, C, h, h)."""
+    feature = find(request.path_params["id"])
+    if feature is None:
+        raise Refusal("the details of this photo are here no longer; load the photo again", 410)
+    headers = {**NO_STORE, "Content-Encoding": "identity"}
+    return Response(feature.to_bytes(), media_type=BINARY, headers=headers)
 
 
 async def onnx_file(request: Request) -> Response:

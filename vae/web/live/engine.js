@@ -13,7 +13,9 @@
    Surface
      .show(state, {preview})   latest wins: older requests are dropped. Two decodes are in flight in the browser, two to
                                four on the server, so that the engine works while an answer travels.
-                               state: {z: Float32Array (d)} or {levels: Float32Array (L d)}, and {delta: Float32Array | null}
+                               state: {z: Float32Array (d)} or {levels: Float32Array (L d)}, {delta: Float32Array | null},
+                               {features: [{id, share}], held}: details of photos, and whether the one gives way to edits
+     .paint(pixels, size)      a picture of the state that was last shown, made elsewhere (RGBA)
                                preview: the hand moves; the light decoder, or a smaller level, draws where the full one is too slow,
                                and the full one follows as soon as the hand rests
      .frames .fps .close()
@@ -38,12 +40,15 @@ import { clamp, median } from "./numbers.js";
  * @property {number} style_size
  * @property {number | null} preview
  * @property {boolean} light
+ * @property {[number, number, number] | null} feature channels and sides of a feature offset
  * @property {boolean} face
  */
 /** @typedef {"auto" | "browser" | "server"} Choice */
 /** @typedef {"browser" | "server"} Place */
 /** @typedef {Float32Array<ArrayBuffer>} Floats */
-/** @typedef {{z?: Floats, levels?: Floats, delta?: Floats | null}} State one of z and levels */
+/** @typedef {{id: string, share: number}} Detail */
+/** @typedef {{z?: Floats, levels?: Floats, delta?: Floats | null, features?: Detail[], held?: boolean}} State one of z and levels */
+/** @typedef {{code: Floats, residual: Int16Array}} Known what the light decoder lacks of a photo's picture, RGBA, and where */
 /** @typedef {{pixels: Uint8ClampedArray<ArrayBuffer>, size: number, ms: number, engine: Place}} Image */
 /** @typedef {{ms: number, engine: Place, size: number, preview: boolean, state: State}} Frame */
 /** @typedef {{state: State, preview: boolean}} Wanted */
@@ -63,6 +68,7 @@ const DEEPER_MS = 30; // of round trip for each decode in flight
 const REST_MS = 120;
 const KEEP_WARM_MS = 60_000;
 const SAMPLES = 9;
+const FAR = 0.05; // of a code's length: beyond, the light decoder's picture of a photo has moved enough to be corrected anew
 const STOPPED = "The browser engine stopped, so the server draws.";
 const BETTER = 0.85; // "auto" changes engines only for a clear gain
 
@@ -111,6 +117,8 @@ export class Engine {
   #serial = 0;
   /** @type {Floats | null} */
   #sentDelta = null;
+  /** By the name of a photo's details. @type {Map<string, Known>} */
+  #known = new Map();
 
   /**
    * @param {Model} model
@@ -227,10 +235,10 @@ export class Engine {
     if (typeof WebAssembly === "undefined") throw new Error("This browser has no WebAssembly, so the server draws.");
     const runtime = await ask("ort/ort.wasm.bundle.min.mjs", {}, { method: "HEAD" }).catch(() => null);
     if (!runtime) throw new Error("The browser engine is not installed here, so the server draws.");
-    const { name, digest, preview, light, levels, style_size: size, latent_size: latent } = this.model;
+    const { name, digest, preview, light, levels, style_size: size, latent_size: latent, feature } = this.model;
     const url = (part) => `api/onnx/${encodeURIComponent(name)}/${digest}/${part}.onnx`;
     /** @type {Record<string, string>} */
-    const parts = preview ? { head: url(`head-${preview}`), tail: url(`tail-${preview}`) } : { full: url("full") };
+    const parts = preview ? { head: url(`lower-${preview}`), tail: url(`upper-${preview}`) } : { full: url(levels ? "whole" : "full") };
     if (light) parts.light = url("light");
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.#worker = worker;
@@ -241,7 +249,7 @@ export class Engine {
     });
     worker.onmessage = ({ data }) => this.#answer(data);
     worker.onerror = () => this.#fail(STOPPED);
-    this.style = { levels, size, latent };
+    this.style = { levels, size, latent, feature };
     this.provider = ready.provider;
     this.threads = ready.threads;
     await this.#measure();
@@ -301,13 +309,13 @@ export class Engine {
   }
 
   /** @param {State} state */
-  #inBrowser({ z, levels, delta = null }, preview) {
+  #inBrowser({ z, levels, delta = null, features = [], held = false }, preview) {
     const worker = this.#worker;
     if (!worker) return Promise.reject(new Error(STOPPED));
     const id = ++this.#serial;
     const code = Float32Array.from(levels ?? z ?? []);
     /** @type {Record<string, any>} */
-    const message = { type: "decode", id, z: code, style: this.style, whole: !preview };
+    const message = { type: "decode", id, z: code, style: this.style, whole: !preview, features, held };
     if (delta !== this.#sentDelta) message.delta = this.#sentDelta = delta; // 9 kB only when it changes
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -319,19 +327,23 @@ export class Engine {
     const waiting = this.#waiting.get(data.id);
     this.#waiting.delete(data.id);
     if (data.type === "image") waiting?.resolve({ pixels: data.pixels, size: data.size });
+    else if (data.refused) waiting?.reject(new Refused(data.reason));
     else this.#fail(this.#excuse(data.reason).replace("did not load", "stopped"));
     if (data.type !== "image") waiting?.reject(new Error(data.reason));
   }
 
   /** @param {State} state */
-  async #onServer({ z, levels, delta }, preview) {
+  async #onServer({ z, levels, delta, features = [], held = false }, preview) {
     /** @type {import("./net.js").Query} */
     const query = { model: this.model.name };
     if (preview && this.model.light) query.quick = 1;
     else if (preview) query.size = Number(this.model.preview);
     if (levels) query.layout = "levels";
     if (delta) query.offsets = 1;
-    const response = await ask("api/decode", query, posted(joined([levels ?? z ?? [], delta ?? []])));
+    const shares = query.quick ? [] : features.map(({ share }) => share); // the light decoder knows no details
+    if (shares.length) query.features = features.map(({ id }) => id).join();
+    if (shares.length && held) query.held = 1;
+    const response = await ask("api/decode", query, posted(joined([levels ?? z ?? [], delta ?? [], shares])));
     const bytes = new Uint8Array(await response.arrayBuffer());
     const size = Math.sqrt(bytes.length / 3);
     return { pixels: fromRgb(bytes, size, size).data, size };
@@ -340,7 +352,7 @@ export class Engine {
   /** @param {State} state */
   async decode(state, { preview = false } = {}) {
     const engine = this.active;
-    const small = preview && this.#previews(engine);
+    const small = preview && this.#previews(engine) && !this.#far(state);
     const asked = performance.now();
     const image = await this.#run(engine, state, small);
     // With several in flight, what counts is how fast they follow each other.
@@ -348,7 +360,56 @@ export class Engine {
     this.#note(engine, small, now - Math.max(asked, this.#doneAt));
     this.#doneAt = now;
     if (engine === "server") this.#trips = [...this.#trips, image.ms].slice(-SAMPLES);
+    if (small && this.model.light) this.#correct(image, state);
     return { ...image, preview: small };
+  }
+
+  /** Whether the light decoder's picture of a photo would be too far from the full one. @param {State} state */
+  #far({ z, levels, features = [] }) {
+    if (!this.model.light || features.length !== 1) return false;
+    const known = this.#known.get(features[0].id);
+    const code = levels ?? z;
+    if (!known || !code || known.code.length !== code.length) return true;
+    let moved = 0;
+    let length = 0;
+    for (let i = 0; i < code.length; i++) {
+      moved += (code[i] - known.code[i]) ** 2;
+      length += code[i] ** 2;
+    }
+    return moved > FAR ** 2 * length;
+  }
+
+  /**
+   * Add to the light decoder's picture what it lacked where the photos' pictures were last drawn in full.
+   * @param {{pixels: Uint8ClampedArray}} image
+   * @param {State} state
+   */
+  #correct({ pixels }, { features = [] }) {
+    for (const { id, share } of features) {
+      const residual = this.#known.get(id)?.residual;
+      if (!residual || residual.length !== pixels.length) continue;
+      for (let i = 0; i < pixels.length; i++) pixels[i] += share * residual[i];
+    }
+  }
+
+  /**
+   * Learn from a full picture with one photo's details what the light decoder lacks of it.
+   * @param {State} state
+   * @param {{pixels: Uint8ClampedArray}} image
+   */
+  async #learn(state, { pixels }) {
+    const { z, levels, features = [] } = state;
+    if (!this.model.light || features.length !== 1 || features[0].share < 0.1) return;
+    const [{ id, share }] = features;
+    const light = await this.#run(this.active, { ...state, features: [] }, true);
+    const residual = Int16Array.from(pixels, (value, i) => (value - light.pixels[i]) / share);
+    this.#known.set(id, { code: Float32Array.from(levels ?? z ?? []), residual });
+  }
+
+  /** Draw a photo once, unseen, so that the light decoder's pictures with its details can be corrected. @param {State} state */
+  async prepare(state) {
+    if (!this.model.light || this.#known.has(state.features?.[0]?.id ?? "")) return;
+    await this.#learn(state, await this.#run(this.active, state, false)).catch(() => {}); // the first full picture learns it too
   }
 
   /* Decodes in flight at once: enough to keep the engine at work while an answer is drawn and the next question asked. */
@@ -390,7 +451,10 @@ export class Engine {
     this.#surfaces.add(surface);
     const { state, preview, turn } = surface.take();
     try {
-      surface.present(await this.decode(state, { preview }), state, preview, turn);
+      const image = await this.decode(state, { preview });
+      const learnt = image.preview ? null : this.#learn(state, { pixels: image.pixels.slice() });
+      surface.present(image, state, preview, turn);
+      await learnt;
       this.#lost = false;
     } catch (error) {
       await this.#recover(error, surface, state, preview);
@@ -459,6 +523,15 @@ export class Surface {
     const wanted = /** @type {Wanted} */ (this.wanted);
     this.wanted = null;
     return { ...wanted, turn: ++this.#turn };
+  }
+
+  /* Show a picture of the last state that comes from elsewhere; decodes that are on their way come too late. */
+  paint(pixels, size) {
+    if (!this.state) return;
+    clearTimeout(this.#rest);
+    this.wanted = null;
+    const { ms, engine } = this.#image ?? { ms: 0, engine: this.engine.active };
+    this.present({ pixels, size, ms, engine, preview: false }, this.state, false, ++this.#turn);
   }
 
   /* After a failure: ask again, unless something newer was asked for, be it on its way or drawn. */

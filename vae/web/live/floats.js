@@ -3,6 +3,7 @@
    decodeFloats(text) encodeFloats(array)   base64 <-> Float32Array
    decodeDoubles(text)                      base64 -> Float64Array
    fromBase64(text) toBase64(bytes)         base64 <-> bytes
+   halves(buffer)                           float16 -> Float32Array
    joined(parts)                            arrays of numbers one after another, as one Float32Array
    bits(mask)                               one bit an item, lowest bit first, base64
    unpacked(buffer)                         {head, data}: uint32 length, a JSON head, then bytes */
@@ -32,6 +33,16 @@ export function decodeDoubles(text) {
 /** @param {Float32Array} array */
 export function encodeFloats(array) {
   return toBase64(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+}
+
+/** @param {ArrayBuffer} buffer */
+export function halves(buffer) {
+  return Float32Array.from(new Uint16Array(buffer), (bits) => {
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24; // all of ours are finite
+    return bits & 32768 ? -size : size;
+  });
 }
 
 /** @param {ArrayLike<number>[]} parts */

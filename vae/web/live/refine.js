@@ -1,14 +1,15 @@
-/* Follow a refinement as the server streams it: GET /api/refine/ID, frames of uint32 length + a JSON line + float32 offsets.
+/* Follow a refinement as the server streams it: GET /api/refine/ID, frames of uint32 length, a JSON line, float32 offsets, pictures.
 
    follow(id, {onstep, onend}) -> cancel()
-     onstep({step, total, psnr, delta})   delta: Float32Array (L S) of the first picture, decibels for psnr
+     onstep({step, total, psnr, delta, picture, features})   delta: Float32Array (n L S); psnr in decibels and picture (RGB)
+                                          of the first photo; features: names of what was found beyond the styles, at the end
      onend(state, error)                  state: "done" | "cancelled" | "failed" */
 
 import { ask, Refused } from "./net.js";
 
 const LOST = "The refinement could not be followed; load the photo again to repeat it.";
 
-/** @typedef {{step: number, total: number, psnr: number, delta: Float32Array}} Step */
+/** @typedef {{step: number, total: number, psnr: number, delta: Float32Array, picture: Uint8Array, features: string[]}} Step */
 
 /**
  * @param {string} id
@@ -54,8 +55,11 @@ async function read(url, onstep) {
       const line = payload.indexOf(10);
       const head = JSON.parse(new TextDecoder().decode(payload.subarray(0, line)));
       last = head;
-      const offsets = payload.slice(line + 1);
-      if (offsets.length) onstep({ ...head, psnr: head.psnr[0], delta: new Float32Array(offsets.buffer) });
+      if (!head.offsets) continue;
+      const split = line + 1 + 4 * head.offsets;
+      const pictures = payload.subarray(split);
+      onstep({ ...head, psnr: head.psnr[0], delta: new Float32Array(payload.slice(line + 1, split).buffer),
+        picture: pictures.subarray(0, pictures.length / head.psnr.length) });
     }
   }
 }

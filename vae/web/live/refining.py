@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vae.photos.refine_job import Job
 from vae.web.core import services
-from vae.web.core.http import BINARY, Refusal
+from vae.web.core.http import BINARY, Refusal, to_rgb
 
 
 def the_job(request: Request) -> Job:
@@ -24,7 +24,10 @@ def the_job(request: Request) -> Job:
 
 
 async def refine_stream(request: Request) -> Response:
-    """GET /api/refine/ID: one frame a step, uint32 length + a JSON line + float32 offsets (n, L, S)."""
+    """GET /api/refine/ID: one frame a step: uint32 length, a JSON line, float32 offsets (n, L, S), pictures.
+
+    The pictures are RGB bytes (n, h, w, 3). At the end "features" names what was found of each photo beyond its styles.
+    """
     job = the_job(request)
 
     async def frames() -> AsyncIterator[bytes]:
@@ -33,7 +36,7 @@ async def refine_stream(request: Request) -> Response:
             step = await anyio.to_thread.run_sync(job.wait_step, seen, 15.0)
             if step is None:  # the end, or nothing new for a while: say so, which keeps proxies from hanging up
                 ended = job.finished
-                head, offsets = {"step": seen, "total": job.total, "state": job.state, "error": job.error}, b""
+                head, body = {"step": seen, "total": job.total, "state": job.state, "error": job.error}, b""
             else:
                 seen = step.step
                 head = {
@@ -41,9 +44,12 @@ async def refine_stream(request: Request) -> Response:
                     "total": step.total,
                     "state": "running",
                     "psnr": [round(float(p), 3) for p in step.psnr],
+                    "offsets": int(step.delta.size),
+                    "features": [feature.id for feature in step.features],
                 }
-                offsets = np.ascontiguousarray(step.delta, "<f4").tobytes()
-            payload = json.dumps(head).encode() + b"\n" + offsets
+                body = np.ascontiguousarray(step.delta, "<f4").tobytes()
+                body += b"" if step.pictures is None else to_rgb(step.pictures).tobytes()
+            payload = json.dumps(head).encode() + b"\n" + body
             yield struct.pack("<I", len(payload)) + payload
 
     headers = {"Cache-Control": "no-store", "Content-Encoding": "identity"}

@@ -1,19 +1,25 @@
 /* Decodes in a thread of its own with ONNX Runtime Web.
 
    Messages in:  {type: "load", parts: {full} | {head, tail} | {full, light}, gpu, threads}
-                 {type: "decode", id, z, style, delta?, whole}   style: {levels, size, latent} of the decoder, levels 0 if flat;
+                 {type: "decode", id, z, style, delta?, whole}   style: {levels, size, latent, feature} of the decoder, levels 0 if
+                 flat, feature: [channels, side]; features: [{id, share}] of photos, held: whether the one gives way to edits;
                  delta stays as it was where the message leaves it out. whole: by the full decoder, else by the light
                  one or by the head alone.
    Messages out: {type: "ready", provider, threads} | {type: "failed", reason}
-                 {type: "image", id, pixels, size, ms} | {type: "error", id, reason} */
+                 {type: "image", id, pixels, size, ms} | {type: "error", id, reason, refused}   refused: by the server, so the engine itself is well */
 
-import { address, ask } from "./net.js";
+import { halves } from "./floats.js";
+import { address, ask, Refused } from "./net.js";
 
 let ort;
 let head; // z (and delta) -> features and small picture, or -> image where there is no tail
 let tail;
 let light;
 let delta = null;
+/** Of photos by name, the offset and its anchor one after the other. @type {Map<string, Float32Array>} */
+const details = new Map();
+const KEPT = 8;
+let sum = { key: "", offset: new Float32Array(0) };
 
 async function open(path, provider) {
   const response = await ask(path);
@@ -73,9 +79,37 @@ function inputs(z, style) {
   };
 }
 
-async function decode({ z, style, whole }) {
+/** @param {string} id */
+async function detail(id) {
+  const known = details.get(id) ?? halves(await (await ask(`api/features/${encodeURIComponent(id)}`)).arrayBuffer());
+  details.delete(id); // to the end of the line: the oldest goes first
+  details.set(id, known);
+  if (details.size > KEPT) details.delete([...details.keys()][0]);
+  return known;
+}
+
+/* The feature offset of some photos, and the map that it was found at; one number a channel, 0, stands for none. */
+async function featureInputs(features, held, { feature: [channels, side] }) {
+  const n = channels * side * side;
+  const none = () => new ort.Tensor("float32", new Float32Array(channels), [1, channels, 1, 1]);
+  if (!features.length) return { feature: none(), anchor: none() };
+  const known = await Promise.all(features.map(({ id }) => detail(id)));
+  const key = features.map(({ id, share }) => `${id} ${share}`).join();
+  if (key !== sum.key) {
+    const offset = new Float32Array(n);
+    features.forEach(({ share }, k) => {
+      for (let i = 0; i < n; i++) offset[i] += share * known[k][i];
+    });
+    sum = { key, offset };
+  }
+  const map = (values) => new ort.Tensor("float32", values, [1, channels, side, side]);
+  return { feature: map(sum.offset), anchor: held && known.length === 1 ? map(known[0].subarray(n)) : none() };
+}
+
+async function decode({ z, style, whole, features, held }) {
   const start = performance.now();
   const given = inputs(z, style);
+  if (style.levels && (whole || !light)) Object.assign(given, await featureInputs(features, held, style));
   let found = await (whole || !light ? head : light).run(given);
   let image = found.image;
   if (tail) {
@@ -106,7 +140,7 @@ async function answer(data) {
     const image = await decode(data);
     self.postMessage({ type: "image", id: data.id, ...image }, { transfer: [image.pixels.buffer] });
   } catch (error) {
-    self.postMessage({ type: "error", id: data.id, reason: reason(error) });
+    self.postMessage({ type: "error", id: data.id, reason: reason(error), refused: error instanceof Refused });
   }
 }
 
