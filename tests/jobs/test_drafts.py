@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import tarfile
 from pathlib import Path
 
 from tests.jobs.making import png, recipe
+from vae.config import DataConfig
+from vae.data.sets import open_data
 from vae.jobs import drafts, jobs, library
 
 
@@ -31,3 +34,17 @@ def test_pictures_handed_in_live_in_the_job_and_go_with_it(home):
     os.utime(old.folder, (1, 1))
     drafts.purge_drafts()
     assert not old.folder.exists()
+
+
+def test_archives_are_known_by_content(home):
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("cats/a.png")
+        entry.size = len(png(4))
+        archive.addfile(entry, io.BytesIO(png(4)))
+    held.seek(0)
+    draft = drafts.new_draft([("set.gz", held), ("a.zip.png", io.BytesIO(png(5)))])
+    archive, single = (Path(source) for source in draft.sources)
+    assert archive.suffix == ".gz" and single.is_dir() and len(list(single.iterdir())) == 1
+    found = open_data(DataConfig(tuple(draft.sources)), 8, 3)
+    assert len(found) == 2

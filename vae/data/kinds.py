@@ -199,6 +199,11 @@ def is_picture(kind: Kind) -> bool:
     return kind.reader in ("DICOM", "NIfTI") or kind.reader in _pillow_reads()
 
 
+def is_archive(kind: Kind) -> bool:
+    """Whether a file of this kind holds others."""
+    return kind.reader == "zip" or kind.plural in ("tar archives", "archives of another kind")
+
+
 def too_large(size: int, limit: int = MAX_BYTES) -> PictureError:
     """The refusal of a file by its bytes."""
     return PictureError(

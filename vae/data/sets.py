@@ -14,7 +14,7 @@ from vae.data.archives import Tar, Zip
 from vae.data.files import DataError, Folder
 from vae.data.gathering import Progress, Ranges, chosen, gather
 from vae.data.imageset import ImageSet
-from vae.data.kinds import HEAD, kind_of
+from vae.data.kinds import HEAD, is_archive, kind_of
 from vae.data.known import SETS, open_known
 from vae.data.listing import Listing
 from vae.data.names import shown
@@ -33,7 +33,7 @@ def open_source(text: str) -> Listing:
         if path.is_file():
             with path.open("rb") as file:
                 kind = kind_of(file.read(HEAD))
-            if kind.spoken in ("a tar archive", "an archive of another kind"):
+            if is_archive(kind) and kind.reader != "zip":
                 return Listing(Tar(path))
             single = kind.reader in ("npy", "NIfTI", "DICOM")
             return Listing(Folder(path) if single else Zip(path))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from vae.data.kinds import HEAD, is_archive, kind_of
 from vae.jobs.folders import disk_sentence, runs_home, slug
 from vae.jobs.job import JobError
 
@@ -27,10 +28,10 @@ class Draft:
 
     @property
     def sources(self) -> list[str]:
-        """What DataConfig.sources names: each zip, and the folder of single pictures."""
+        """What DataConfig.sources names: each archive, and the folder of single pictures."""
         pictures = self.folder / "pictures"
-        zips = [str(path) for path in sorted(pictures.glob("*.zip"))]
-        return zips + ([str(pictures / "single")] if (pictures / "single").is_dir() else [])
+        archives = [str(path) for path in sorted(pictures.iterdir()) if path.is_file()]
+        return archives + ([str(pictures / "single")] if (pictures / "single").is_dir() else [])
 
     def remove(self) -> None:
         """Remove the pictures from the disk."""
@@ -38,7 +39,7 @@ class Draft:
 
 
 def new_draft(files: Sequence[tuple[str, IO[bytes]]]) -> Draft:
-    """Store files handed in, zips and single pictures, until the job is launched. Raises JobError."""
+    """Store files handed in, archives and single pictures, by content, until the job is launched. Raises JobError."""
     purge_drafts()
     folder = runs_home() / ".drafts" / secrets.token_hex(12)
     draft = Draft(folder)
@@ -47,17 +48,13 @@ def new_draft(files: Sequence[tuple[str, IO[bytes]]]) -> Draft:
         for number, (name, file) in enumerate(files):
             # Of the stranger's name only the ending and harmless letters are kept, so it can lead nowhere.
             stem, suffix = slug(Path(name).stem), Path(name).suffix.lower()
-            if suffix == ".zip":
-                target = folder / "pictures" / f"{number:05d}-{stem}.zip"
-            else:
-                target = (
-                    folder
-                    / "pictures"
-                    / "single"
-                    / f"{number:05d}-{stem}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
-                )
-                target.parent.mkdir(exist_ok=True)
+            kept = f"{number:05d}-{stem}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
+            head = file.read(HEAD)
+            held = suffix == ".zip" or is_archive(kind_of(head))
+            target = folder / "pictures" / kept if held else folder / "pictures" / "single" / kept
+            target.parent.mkdir(exist_ok=True)
             with open(target, "wb") as out:
+                out.write(head)
                 shutil.copyfileobj(file, out, 1 << 20)
     except OSError as error:
         draft.remove()

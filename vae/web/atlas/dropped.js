@@ -25,7 +25,7 @@ export class Dropped {
   /** @param {import("./atlas.js").Atlas} atlas */
   constructor(atlas) {
     this.atlas = atlas;
-    this.input = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp,.zip", multiple: true, hidden: true, "data-testid": "drop-input",
+    this.input = h("input", { type: "file", accept: "image/*,.heic,.heif,.avif,.dcm,.zip", multiple: true, hidden: true, "data-testid": "drop-input",
       onchange: () => this.take([...this.input.files ?? []]) });
   }
 

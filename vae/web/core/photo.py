@@ -85,7 +85,7 @@ def panel(bundle: Bundle, here: Current, refiner: Any) -> None:
         file = st.camera_input(what, key=f"camera-{bundle.name}")
     else:
         file = st.file_uploader(
-            f"{what}. PNG, JPEG or WebP, up to 20 MB; it stays in memory.",
+            f"{what}. PNG, JPEG, WebP, HEIC or AVIF, up to 20 MB; it stays in memory.",
             key=f"upload-{bundle.name}",
             max_upload_size=20,
         )

@@ -234,7 +234,6 @@ def same_pictures(bundles: list[Bundle]) -> None:
 
     files = st.file_uploader(
         "Pictures to reconstruct",
-        type=["png", "jpg", "jpeg", "webp"],
         accept_multiple_files=True,
         max_upload_size=20,
         key="train_compare_files",

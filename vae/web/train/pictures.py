@@ -57,12 +57,11 @@ def pictures() -> tuple[list[str], drafts.Draft | None]:
 def handed_in() -> tuple[list[str], drafts.Draft | None]:
     """Take a zip or several pictures, and keep them on disk for the job to come."""
     files = st.file_uploader(
-        "A zip, or several pictures",
-        type=["zip", "png", "jpg", "jpeg", "webp"],
+        "An archive, or several pictures",
         accept_multiple_files=True,
         max_upload_size=UPLOAD_MB,
         key="train_files",
-        help="PNG, JPEG and WebP up to 20 MB each; folders in a zip become labels. Larger sets: give the path of "
+        help="PNG, JPEG, WebP, HEIC, AVIF, DICOM and NIfTI up to 20 MB each, by content; folders in a zip or tar become labels. Larger sets: give the path of "
         "a folder or zip.",
     )
     st.caption(
