@@ -114,6 +114,13 @@ def test_a_config_that_says_something_wrong(copy, changes, word):
     refused(copy, word)
 
 
+@pytest.mark.parametrize(("card", "word"), [(b"# Caf\xe9", "UTF-8"), (b"#" * 1_000_001, "shorten")])
+def test_a_card_that_cannot_be_shown_is_refused_when_the_bundle_opens(copy, card, word):
+    (copy / "card.md").write_bytes(card)
+    seal(copy)
+    refused(copy, "card.md", word)
+
+
 @pytest.mark.parametrize("name", ["decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz", "card.md"])
 def test_a_missing_and_a_changed_file(copy, name):
     data = (copy / name).read_bytes()

@@ -24,6 +24,7 @@ from vae.bundles.contract import (
     check_graph,
     level_at,
     no_feature,
+    read_card,
     read_config,
     read_eyes,
     read_formerly,
@@ -56,6 +57,7 @@ class Bundle:
         self.eyes = read_eyes(path, config, model.image_size)
         self.formerly = read_formerly(path, config)
         check_files(path, config["files"])
+        self.card = read_card(path) if "card.md" in config["files"] else ""  # Markdown
         d, size = model.latent_size, model.image_size
         picture = (None, model.channels, size, size)
         codes_in: dict[str, tuple] = {"z": (None, d)}
@@ -83,11 +85,6 @@ class Bundle:
 
     def __repr__(self) -> str:
         return f"Bundle({self.name!r}, {self.digest})"
-
-    @cached_property
-    def card(self) -> str:
-        """The model card, Markdown; empty where the bundle has none."""
-        return (self.path / "card.md").read_text("utf-8") if "card.md" in self.config["files"] else ""
 
     @property
     def preview_sizes(self) -> tuple[int, ...]:

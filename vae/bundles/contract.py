@@ -100,6 +100,17 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def read_card(path: Path) -> str:
+    """The model card, Markdown."""
+    file = path / "card.md"
+    if file.stat().st_size > MAX_CONFIG_BYTES:
+        raise BundleError(f"{path.name}/card.md is larger than {MAX_CONFIG_BYTES:,} bytes; shorten it.")
+    try:
+        return file.read_text("utf-8")
+    except ValueError:
+        raise BundleError(f"{path.name}/card.md is not text in UTF-8; save it as that, or take it out.") from None
+
+
 def read_model(path: Path, config: dict[str, Any]) -> ModelConfig:
     """The shape of the model that config.json describes. Raises BundleError."""
     try:
