@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -12,11 +13,12 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from vae.bundles.bundle import open_bundle
 from vae.bundles.contract import NAME, OPTIONAL_FILES, REQUIRED_FILES, BundleError
+from vae.data.files import is_hidden
 from vae.jobs.folders import disk_sentence, models_home, read_json, runs_home, write_json
 from vae.jobs.job import Job, JobError
 from vae.jobs.jobs import ID, free_name, list_jobs
@@ -151,28 +153,32 @@ def export_zip(path: Path) -> bytes:
 
 def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
     """(file name, entry) of a bundle's zip, every entry checked before anything is unpacked. Raises JobError."""
-    infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
+    infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > MAX_ENTRIES:
         raise JobError(f"the zip holds {len(infos):,} files, more than {MAX_ENTRIES:,}; this is no model")
-    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-        raise JobError(f"the zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; this is no model")
-    folders, seen = set(), set()
     for info in infos:
-        parts = info.filename.replace("\\", "/").split("/")
-        shown = info.filename[:80]
-        if info.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-            raise JobError(f"the zip holds {shown!r}, a path outside of it; pack the model again")
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise JobError(f"the zip holds {shown!r}, a link or special file; pack the model again")
-        if parts[-1] not in BUNDLE_FILES or len(parts) > 2:
-            raise JobError(f"the zip holds {shown!r}; a model has {', '.join(BUNDLE_FILES)} only")
-        if parts[-1] in seen:
-            raise JobError(f"the zip holds {parts[-1]} twice; pack one model at a time")
-        folders.add(tuple(parts[:-1]))
-        seen.add(parts[-1])
-        yield parts[-1], info
+        name = info.filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:/", name):
+            raise JobError(f"the zip holds {info.filename[:80]!r}, a path outside of it; pack the model again")
+    files = [(PurePosixPath(info.filename.replace("\\", "/")), info) for info in infos]
+    files = [(path, info) for path, info in files if not is_hidden(str(path))]
+    folders = {path.parent for path, _ in files if path.name == "config.json"}
+    if not folders:
+        raise JobError("the zip holds no config.json, so no model; pack the folder that has it")
     if len(folders) > 1:
-        raise JobError("the zip holds several folders; pack one model at a time")
+        raise JobError("the zip holds several models; pack one at a time")
+    # What file managers and hosts add (a README, a listing, thumbnails) is left where it is.
+    chosen = [(path.name, info) for path, info in files if path.parent in folders and path.name in BUNDLE_FILES]
+    if sum(info.file_size for _, info in chosen) > MAX_UNPACKED_BYTES:
+        raise JobError(f"the zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; this is no model")
+    seen: set[str] = set()
+    for name, info in chosen:
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise JobError(f"the zip holds {info.filename[:80]!r}, a link or special file; pack the model again")
+        if name in seen:
+            raise JobError(f"the zip holds {name} twice; pack one model at a time")
+        seen.add(name)
+        yield name, info
 
 
 def import_zip(file: IO[bytes], title: str) -> str:
@@ -197,12 +203,15 @@ def import_zip(file: IO[bytes], title: str) -> str:
         write_json(building / "model" / "config.json", {**bundle.config, "name": name})
         os.rename(building / "model", models_home() / name)
         return name
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise JobError(f"{title} is not a readable zip ({error}); export the model again") from None
     except BundleError as error:
         raise JobError(str(error).replace("model/", f"{title}: ", 1)) from None
+    except JobError:
+        raise
     except OSError as error:
         raise JobError(disk_sentence(error, models_home())) from None
+    except Exception as error:  # zipfile and its decompressors raise nearly anything on a damaged file
+        reason = f"{type(error).__name__}: {error}"[:120]
+        raise JobError(f"{title} is not a readable zip ({reason}); export the model again") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
