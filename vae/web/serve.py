@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,24 @@ def parts() -> dict[str, Any]:
     return {"routes": routes(), "middleware": middleware(), "lifespan": lifespan}
 
 
+def address(environment: Mapping[str, str]) -> tuple[str, int]:
+    """HOST and PORT of the environment. Ends the program with a sentence where they make no sense."""
+    host, text = environment.get("HOST", "").strip() or "127.0.0.1", environment.get("PORT", "").strip() or "8501"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        sys.exit(f"PORT is {text[:40]!r}; use a whole number from 1 to 65535, such as PORT=8501.")
+    try:
+        socket.getaddrinfo(host, int(text), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        sys.exit(f"HOST is {host[:80]!r}, which this machine does not know; use 127.0.0.1, 0.0.0.0 or ::.")
+    return host, int(text)
+
+
+def shown(host: str, port: int) -> str:
+    """An address that a browser on this machine takes."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{here}:{port}"
+
+
 def main(app: Any = None) -> None:
     """Serve until interrupted."""
     import streamlit as st
@@ -39,8 +60,8 @@ def main(app: Any = None) -> None:
     if INSTALLED and not PACKAGES.is_dir():
         fetch(PACKAGES.parent)
     os.chdir(SITE)  # .streamlit/config.toml is found there
-    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8501"))
-    print(f"Latent-space explorer: http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", flush=True)
+    host, port = address(os.environ)
+    print(f"Latent-space explorer: {shown(host, port)}", flush=True)
     uvicorn.run(
         app or st.App(SHELL, **parts()),
         host=host,
