@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -45,6 +47,7 @@ SENTENCES = (
     TaughtError,
 )
 
+log = logging.getLogger(__name__)
 _limiters: dict[str, anyio.CapacityLimiter] = {}
 
 
@@ -68,6 +71,11 @@ def answer(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
             return JSONResponse({"error": str(refusal)}, refusal.status)
         except SENTENCES as error:
             return JSONResponse({"error": str(error)}, 400)
+        except Exception:
+            name = secrets.token_hex(4)
+            log.exception("%s %s failed: %s", request.method, request.url.path, name)
+            sentence = f"something went wrong here; whoever runs the app finds it in its log under {name}"
+            return JSONResponse({"error": sentence, "id": name}, 500)
 
     return wrapped
 
