@@ -272,10 +272,11 @@ def test_a_photo_that_steps_lead_away_from_stays_as_it_was(bundle, target, monke
     assert torch.equal(first.delta, start) and torch.allclose(last.psnr, first.psnr) and torch.equal(last.delta, start)
 
 
-def test_a_feature_offset_that_leads_away_is_none(bundle, target, monkeypatch):
+@pytest.mark.parametrize("rate", [1e3, 1e30, float("nan")])
+def test_a_feature_offset_that_leads_away_is_none(bundle, target, monkeypatch, rate):
     fitter = fitting.Fitter(CONFIG, bundle.weights, dtype=torch.float32)
     x, z = torch.from_numpy(target[0]).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(target[1])
-    monkeypatch.setattr(fitting, "FEATURE_RATE", 1e3)
+    monkeypatch.setattr(fitting, "FEATURE_RATE", rate)
     found = reports(fitter.run(x, z, 6, feature_steps=6))
     styles, last = next(report for report in found if report.step == 6), found[-1]
     assert last.step == last.total == 12 and not last.feature.any()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from vae.likeness import psnr
 from vae.photos import blend, recognition
 from vae.photos.refine import Refiner
 from vae.photos.refine_sources import refine_sources
@@ -20,6 +22,14 @@ def test_refining_brings_both_photos_nearer_in_one_batch(bundle, astronaut, draw
     assert sources[1].delta is None  # drawn: nothing to refine
     for before, after in ((astronaut, sources[0]), (second, sources[2])):
         assert recognition.likeness(bundle, after).psnr > recognition.likeness(bundle, before).psnr + 1
-    for mix, source in ((0, sources[0]), (1, sources[2])):
+    last = steps[-1]
+    assert last.features == (sources[0].feature, sources[2].feature) and sources[1].feature is None
+    for mix, source, told in ((0, sources[0], last.psnr[0]), (1, sources[2], last.psnr[1])):
         picture = blend.blend(bundle, [sources[0], sources[2]], mixing.pair_weights(bundle.levels, mix))
         assert np.array_equal(picture, reconstruct(bundle, [source])[0])
+        feature, styles = source.feature, bundle.decode(source.z, source.delta[None])
+        assert np.array_equal(picture, bundle.decode(source.z, source.delta[None], feature=feature.offset)[0])
+        held = bundle.decode(source.z, source.delta[None], feature=feature.offset, anchor=feature.anchor)
+        assert np.abs(held[0].astype(int) - picture).max() <= 1  # at its own anchor an offset acts in full
+        assert psnr(source.crop[None], held)[0] == pytest.approx(told, abs=0.1)
+        assert told > psnr(source.crop[None], styles)[0] + 0.5

@@ -287,6 +287,7 @@ class Fitter:
             offset = (u * unit).half()  # what is kept and sent
             last = self.exact.above(anchor + offset.float(), below, w, level)
             last = last if linear is None else last + linear
-            worse = self.likeness(pyramid(last), targets) > self.likeness(pyramid(first), targets)
+            # one that has run out of numbers is no better either
+            worse = ~(self.likeness(pyramid(last), targets) <= self.likeness(pyramid(first), targets))
             offset[worse], last[worse] = 0, first[worse]
         yield Report(total, total, psnr(x, last), delta, last, offset, anchor.half())
