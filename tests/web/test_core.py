@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 
 from vae.web.core import cache
-from vae.web.core.http import answer
+from vae.web.core.http import answer, read_body
 
 
 def test_files_are_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +43,16 @@ def test_an_unexpected_error_is_json_with_a_name_that_the_log_has(caplog: pytest
     told = json.loads(response.body)
     assert response.status_code == 500 and told["id"] in told["error"] and "inside" not in told["error"]
     assert told["id"] in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+def test_an_upload_that_is_cut_off_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def cut_off() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def reads(request: Request) -> None:
+        await read_body(request, 100, "body")
+
+    scope = {"type": "http", "method": "POST", "path": "/api/x", "headers": [], "query_string": b""}
+    with caplog.at_level(logging.INFO):
+        response = anyio.run(answer(reads), Request(scope, cut_off))
+    assert response.status_code == 400 and len(caplog.records) == 1 and caplog.records[0].exc_info is None

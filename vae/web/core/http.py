@@ -16,7 +16,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import numpy as np
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from vae.bundles.bundle import Bundle
@@ -71,6 +72,11 @@ def answer(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
             return JSONResponse({"error": str(refusal)}, refusal.status)
         except SENTENCES as error:
             return JSONResponse({"error": str(error)}, 400)
+        except ClientDisconnect:
+            log.info("%s %s: the visitor left before the request was whole", request.method, request.url.path)
+            return JSONResponse({"error": "the request ended before it was whole; send it again"}, 400)
+        except HTTPException:
+            raise
         except Exception:
             name = secrets.token_hex(4)
             log.exception("%s %s failed: %s", request.method, request.url.path, name)
