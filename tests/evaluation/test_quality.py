@@ -20,6 +20,7 @@ from vae.data.sets import open_data
 from vae.evaluation import quality
 from vae.likeness import psnr
 from vae.networks.perceptual import Perceptual
+from vae.photos.feature import Feature
 from vae.space import latent
 
 FACES = Path(__file__).resolve().parents[2] / "assets" / "models" / "faces-128"
@@ -140,21 +141,27 @@ def test_one_pass_is_measured_with_the_offsets_that_the_encoder_reads(tiny_offse
     assert np.array_equal(seen["again"], bundle.decode(mu, delta)) and np.array_equal(seen["start"], delta[[0, 49]])
 
 
-def test_refined_faces_begin_at_what_the_encoder_read(tiny_offset_bundle: Path, monkeypatch) -> None:
+def test_refined_faces_begin_at_what_the_encoder_read_and_have_their_features(
+    tiny_offset_bundle: Path, monkeypatch
+) -> None:
     bundle = open_bundle(tiny_offset_bundle)
     photos = bundle.decode(latent.sample(bundle, 3, 0.7, 5))
     mu, _, delta = bundle.encode_with_offsets(photos)
 
     class Refiner:
         def start(self, _: object, images: np.ndarray, z: np.ndarray, delta: np.ndarray) -> SimpleNamespace:
-            return SimpleNamespace(wait=lambda seconds: True, latest=SimpleNamespace(delta=delta))
+            found = [made[next(iter(np.flatnonzero((mu == code).all(1))))] for code in z]
+            return SimpleNamespace(wait=lambda seconds: True, latest=SimpleNamespace(delta=delta, features=found))
 
         def close(self) -> None:
             pass
 
+    offsets = np.random.default_rng(1).standard_normal((5, *bundle.model.feature_shape)).astype(np.float16)
+    made = [Feature(offset, offset) for offset in offsets]
     monkeypatch.setattr("vae.photos.refine.Refiner", Refiner)
     monkeypatch.setattr(quality, "identity", lambda *_: {})
-    expected = psnr(photos, bundle.decode(mu, delta)).mean()
+    expected = psnr(photos, bundle.decode(mu, delta, feature=offsets)).mean()
+    assert expected != pytest.approx(psnr(photos, bundle.decode(mu, delta)).mean())
     assert quality.refined(bundle, photos, mu, delta)["psnr"] == pytest.approx(expected)
 
 

@@ -74,7 +74,9 @@ def test_sentences_for_photos_that_do_not_work(bundle, drawn) -> None:
         photo_source(bundle, photo_file(cat))
     with pytest.raises(faces.ImageError, match="damaged"):
         photo_source(bundle, photo_file(pictures.astronaut())[:3000])
-    with pytest.raises(faces.ImageError, match="This file is a text file; use a PNG, JPEG or WebP picture."):
+    with pytest.raises(
+        faces.ImageError, match="This file is a text file, not a picture; use a PNG, JPEG or WebP picture."
+    ):
         photo_source(bundle, b"not a picture at all")
     tiny = np.asarray(Image.fromarray(pictures.astronaut()[60:220, 140:300]).resize((24, 24)))
     page = np.full((400, 400, 3), 127, np.uint8)
