@@ -7,8 +7,10 @@ an old mouth would shine through the new one. The gate compares the map x with t
 anchor: exp(-(c / TAU)^2), c the root mean square over channels of x - anchor, relative to that of the anchor, averaged
 over 3 x 3 places. An anchor of 0 stands for none: then the offset acts in full.
 
-TAU was chosen on unseen faces and named directions: of 0.3, 0.5, 0.8, 1.2 and no gate the one with the most people
-recognised whose edits lose no more than a tenth of their effect, and no old outline is seen beside the new one.
+TAU was chosen among 0.3, 0.5, 0.8, 1.2 and no gate, on 16 unseen faces and eight edits. From 0.5 on at least 94 % stay the
+same person under each, and the edits keep 86 % and more of their effect without an offset; at 0.8 it is 89 %. A wider
+gate recognises a little more and a narrower one lets an edit through more freely: 0.8 is what looked right, where an old
+outline is seen beside the new one no more.
 """
 
 from __future__ import annotations
