@@ -9,8 +9,8 @@ over 3 x 3 places. An anchor of 0 stands for none: then the offset acts in full.
 
 TAU was chosen among 0.3, 0.5, 0.8, 1.2 and no gate, on 16 unseen faces and eight edits. From 0.5 on at least 94 % stay the
 same person under each, and the edits keep 86 % and more of their effect without an offset; at 0.8 it is 89 %. A wider
-gate recognises a little more and a narrower one lets an edit through more freely: 0.8 is what looked right, where an old
-outline is seen beside the new one no more.
+gate recognises a little more by the descriptor's distance; 0.8 is what looked right, where an old outline is seen beside
+the new one no more.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from vae.bundles.bundle import Bundle
 from vae.space import selections, views
 from vae.space.labels import plain
+from vae.space.latent import kl
 from vae.space.neighbours import nearest
 from vae.web.atlas.reading import the_view, to_codes, to_mask, to_places
 from vae.web.core.http import BINARY, NO_STORE, b64, in_thread, integer, json_body, read_body, the_bundle
@@ -39,14 +40,12 @@ def describe_code(bundle: Bundle, found: views.Linear | views.Placed, index: int
     others = [(int(i), float(far)) for i, far in zip(ids[0], distance[0]) if i != index][:12]
     covariance, exact = views.ellipse(found, mu, logvar)
     labels = [plain(name) for name, value in zip(codes.label_names, codes.labels[index]) if value]
-    sigma = np.exp(0.5 * logvar.astype(np.float64))
-    kl = 0.5 * float((mu.astype(np.float64) ** 2 + sigma**2 - 1 - logvar).sum())
     return {
         "index": index,
         "mu": b64(mu),
         "logvar": b64(logvar),
         "labels": labels,
-        "kl": kl,
+        "kl": float(kl(mu[None], logvar[None])[0]),
         "ellipse": covariance.tolist(),
         "exact": exact,
         "neighbours": [{"index": i, "distance": far} for i, far in others],
