@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.jobs.making import in_process, losses, recipe, wait
+from vae import children
 from vae.bundles.bundle import open_bundle
 from vae.config import Recipe
 from vae.jobs import folders, jobs, processes, questions, worker
@@ -74,9 +75,7 @@ def test_two_processes_by_the_shown_command_equal_one(home, monkeypatch):
     command = shlex.split(torchrun_command(two, 2))
     assert command[0] == "torchrun"
     command = [sys.executable, "-m", "torch.distributed.run", *command[1:]]
-    done = subprocess.run(
-        command, cwd=ROOT, env=processes.worker_environment(), capture_output=True, text=True, timeout=600
-    )
+    done = subprocess.run(command, cwd=ROOT, env=children.environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     assert two.state == "finished" and open_bundle(two.bundle)
     a, b = losses(one), losses(two)

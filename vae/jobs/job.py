@@ -31,12 +31,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vae import children
 from vae.bundles.contract import NAME
 from vae.config import ConfigError, Recipe
 from vae.failures import disk_is_full
 from vae.files import replacing
 from vae.jobs.folders import models_home, read_json, write_json
-from vae.jobs.processes import is_running, note_process, started_at, worker_environment
+from vae.jobs.processes import is_running, note_process, started_at
 from vae.paths import ROOT
 
 # States in which a process is at work, and those in which none is.
@@ -199,7 +200,7 @@ class Job:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     pass_fds=(lock.fileno(),),
-                    env=worker_environment(),
+                    env=children.environment(),
                 )
             note_process(self.folder, child.pid)
         _children[:] = [c for c in _children if c.poll() is None] + [child]

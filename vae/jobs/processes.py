@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from vae.jobs.folders import write_json
-from vae.paths import ROOT
 
 
 def _stat(pid: int) -> list[str]:
@@ -43,13 +42,6 @@ def started_at(pid: int) -> str:
 def note_process(folder: Path, pid: int) -> None:
     """Remember a job's process; done by who starts it, so that it can be ended before it has said a word."""
     write_json(folder / "process.json", {"pid": pid, "started": started_at(pid)})
-
-
-def worker_environment() -> dict[str, str]:
-    """Environment of a job's process: the app's, with our package on the path."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    # Threads that spin while they wait for each other cost a step half its speed while somebody uses the app.
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def died(code: int) -> str:

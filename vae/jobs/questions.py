@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from vae import children
 from vae.jobs.job import JobError
-from vae.jobs.processes import died, worker_environment
+from vae.jobs.processes import died
 from vae.paths import ROOT
 
 
@@ -27,7 +28,7 @@ def ask(question: str, values: Mapping[str, Any], timeout: float = 120.0) -> dic
             capture_output=True,
             timeout=timeout,
             cwd=ROOT,
-            env=worker_environment(),
+            env=children.environment(),
         )
     except subprocess.TimeoutExpired:
         raise JobError(f"looking at it took more than {timeout:.0f} s; try fewer pictures or a smaller model") from None

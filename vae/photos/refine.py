@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vae.paths import ROOT
+from vae import children
 from vae.photos.feature import Feature
 from vae.photos.frames import read_frame, write_frame
 from vae.photos.refine_job import FINISHED, Job, Step
@@ -56,14 +55,11 @@ class _Worker:
     """One process and the thread that reads what it says."""
 
     def __init__(self, refiner: Refiner):
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        # Threads that spin while they wait for each other make a step eight times slower on cores that others use too.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "vae.photos.refine_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=children.environment(),
         )
         self.jobs: dict[str, Job] = {}
         self._refiner = refiner

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from vae import children
 from vae.paths import ROOT
 from vae.space.errors import AtlasError
 from vae.space.kept import cache_file
@@ -32,20 +32,13 @@ class Computation:
         self.target = cache_file(bundle, name)
         self.progress, self.stage, self.state, self.error = 0.0, "Starting", "running", ""
         self.started = time.monotonic()
-        # Threads that wait must not spin: the pages need the cores. For few codes one thread is the fastest.
+        # For few codes one thread is the fastest.
         threads = {"OMP_NUM_THREADS": "1"} if len(bundle.codes) <= FEW_CODES else {}
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            **threads,
-        }
         command = [sys.executable, "-m", "vae.space.worker", name, str(bundle.path), str(self.target)]
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
+            env=children.environment(**threads),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
