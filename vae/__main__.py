@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | rename | distil | curvature | evaluate | decode | blend | bench.
+"""The command line: python -m vae train | export | rename | distil | curvature | lessons | evaluate | decode | ...
 
 A table of commands; the options of each live in its wing. A command's modules are imported only when it is asked for,
 so that `decode` never waits for torch.
@@ -53,6 +53,12 @@ def curvature() -> Command:
     return add_arguments, lambda args: run(args, open_model(args.model), say)
 
 
+def lessons() -> Command:
+    from vae.training.lessons import add_arguments, run
+
+    return add_arguments, lambda args: run(args, say)
+
+
 def evaluate() -> Command:
     from vae.bundles.command import open_model
     from vae.evaluation.command import add_arguments, run
@@ -85,6 +91,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "rename": ("make room for a newer model of the same name", rename),
     "distil": ("give a bundle a light decoder for slow machines", distil),
     "curvature": ("let a bundle without it refine photos in fewer steps", curvature),
+    "lessons": ("train the small models of the Learn page", lessons),
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),
     "bench": ("measure the app on this machine", bench),
