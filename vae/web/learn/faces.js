@@ -45,7 +45,7 @@ export class Still {
    */
   constructor(model, label) {
     this.model = model;
-    this.element = h("canvas", { width: model.image_size, height: model.image_size, class: `still ${pixelated(model.image_size)}`, role: "img", "aria-label": label, "data-frame": 0 });
+    this.element = h("canvas", { width: model.image_size, height: model.image_size, class: `still ${pixelated(model.image_size)} ${model.channels === 1 ? "ink" : ""}`, role: "img", "aria-label": label, "data-frame": 0 });
   }
 
   /** @param {Floats} z */

@@ -26,6 +26,7 @@ NAMES = {
     "dL_dsigma": (r"\frac{\partial L}{\partial \sigma}", "loss"),
     "encoder": (r"\mathrm{encoder}", ""),
     "decoder": (r"\mathrm{decoder}", ""),
+    "z0": ("z_0", "z"),
     "a": ("a", ""),
     "w": ("w", ""),
     "t": ("t", ""),
@@ -117,4 +118,4 @@ TWO_WISHES = Formula("loss", "L + beta * KL")
 SLOPE_MU = Formula("dL_dmu", "dL_dz")
 SLOPE_SIGMA = Formula("dL_dsigma", "dL_dz * eps")
 PRIOR = Formula("z", "t * eps")
-ALONG = Formula("z", "mu + a * w")
+ALONG = Formula("z", "z0 + a * w")

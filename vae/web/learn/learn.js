@@ -54,7 +54,7 @@ class Learn {
     this.words = h("section", { class: "words" });
     this.figure = h("section", { class: "figure", "aria-label": "Live picture" });
     this.print = h("div", { class: "handout", "aria-hidden": "true" });
-    this.element = h("div", { class: "live learn" }, h("nav", { "aria-label": "Steps" }, this.nav), this.words, this.figure, this.print);
+    this.element = h("div", { class: "live learn", "data-drawn": true }, h("nav", { "aria-label": "Steps" }, this.nav), this.words, this.figure, this.print);
     lighting(this.element);
     this.nav.addEventListener("keydown", (event) => {
       const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -168,12 +168,20 @@ class Learn {
   /* "An [autoencoder] ..." with a button for each word of the glossary. */
   /** @param {string} text */
   #marked(text) {
-    return text.split(/\[([^\]]+)\]/).map((part, i) => {
-      if (i % 2 === 0) return part;
+    return text.split(/\[([^\]]+)\]/).flatMap((part, i) => {
+      if (i % 2 === 0) return this.#coloured(part);
       const [word, written = word] = part.split("|");
       const button = h("button", { type: "button", class: "term", "aria-expanded": "false", onclick: () => this.#explain(word, button) }, written);
       return button;
     });
+  }
+
+  /* Symbols within the words have their colours too. */
+  /** @param {string} text */
+  #coloured(text) {
+    const { symbols } = this.data;
+    const signs = new Map(Object.entries(symbols).map(([name, [sign]]) => [sign, name]));
+    return text.split(/(\u03bc|\u03c3|\u03b5|\bz\b)/).map((part, i) => (i % 2 ? h("b", { class: `sym-${signs.get(part)}` }, part) : part));
   }
 
   /**

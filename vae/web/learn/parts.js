@@ -6,7 +6,8 @@
    choices(label, pictures, onpick) {element, pick(i), fill(pictures)}: a row of pictures of which one is taken, as radio buttons
    bars(label, title)               {element, show(rows)}: one bar or two for each number of a code
    figure(caption, ...children)     a figure with its caption
-   number(symbol, ...)              an output in a symbol's colour */
+   value(symbol, id)                an output in a symbol's colour; listed(values, digits) writes several
+   press(label, onclick)            a button of words; digitKey() says the colours of LABELS */
 
 import { context } from "../live/canvas.js";
 import { h } from "../live/dom.js";
@@ -169,5 +170,11 @@ export function value(symbol, id) {
 export function press(label, onclick, properties = {}) {
   return h("button", { type: "button", class: "button plain", onclick, ...properties }, label);
 }
+
+/** Numbers in a row, with true minus signs. @param {Numbers} values */
+export const listed = (values, digits = 3) => Array.from(values, (v) => v.toFixed(digits).replace("-", "\u2212")).join(", ");
+
+/** What colour each digit's dots have. */
+export const digitKey = () => h("p", { class: "key", "aria-hidden": "true" }, LABELS.map((colour, i) => h("span", {}, h("i", { style: `background:${colour}` }), String(i))));
 
 export const LABELS = ["#4269d0", "#d98a00", "#e0555a", "#3f9fa8", "#3c9c47", "#e06fa8", "#8a5cd1", "#6f8fd8", "#9c6b4e", "#7b8087"];

@@ -4,7 +4,8 @@
      .element .canvas
      .dots      {xy: Float32Array, labels: Uint8Array} | null
      .cursor    [x, y] | null
-     .path      [[x, y], ...]         a way, drawn as a line
+     .path      [[x, y], ...]         a way, drawn as a line; .ring [x, y] a place to look at
+     .prior     whether the prior's circles of one and two sigma are drawn
      .cloud     {mu, sigma, draws} | null   ellipses of one and two sigma
      .grid(decode, n)                 n x n decoded pictures behind; null for none
      .draw()    asked for after changes; once a frame
@@ -33,6 +34,9 @@ export class Plane {
   cursor = null;
   /** @type {Spot[]} */
   path = [];
+  /** @type {Spot | null} */
+  ring = null;
+  prior = false;
   /** @type {{mu: ArrayLike<number>, sigma: ArrayLike<number>, draws: Spot[]} | null} */
   cloud = null;
   /** @type {{picture: ArrayLike<number>, at: Spot}[]} */
@@ -174,6 +178,16 @@ export class Plane {
     on.moveTo(0, cy);
     on.lineTo(width, cy);
     on.stroke();
+    if (this.prior) {
+      on.setLineDash([3 * unit, 4 * unit]);
+      on.globalAlpha = 0.6;
+      for (const by of [1, 2]) {
+        on.beginPath();
+        on.ellipse(cx, cy, (by * width) / this.range[0] / 2, (by * width) / this.range[1] / 2, 0, 0, 7);
+        on.stroke();
+      }
+      on.setLineDash([]);
+    }
     this.#dots(on, unit);
     on.globalAlpha = 1;
     if (this.cloud) this.#cloud(on, unit, of);
@@ -185,6 +199,13 @@ export class Plane {
       this.path.forEach((spot, i) => (i ? on.lineTo(...this.#place(spot)) : on.moveTo(...this.#place(spot))));
       on.stroke();
       on.setLineDash([]);
+    }
+    if (this.ring) {
+      on.strokeStyle = of("--sym-loss");
+      on.lineWidth = 2 * unit;
+      on.beginPath();
+      on.arc(...this.#place(this.ring), 15 * unit, 0, 7);
+      on.stroke();
     }
     if (this.cursor) {
       const [x, y] = this.#place(this.cursor);
@@ -201,7 +222,7 @@ export class Plane {
   #dots(on, unit) {
     if (!this.dots) return;
     const { xy, labels } = this.dots;
-    const size = (xy.length > 2000 ? 2 : 2.6) * unit;
+    const size = clamp(width / unit / 170, 1, 2.6) * unit;
     on.globalAlpha = this.cloud ? 0.35 : 0.85;
     for (let i = 0; i < labels.length; i++) {
       const [x, y] = this.#place([xy[2 * i], xy[2 * i + 1]]);

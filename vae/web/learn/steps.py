@@ -117,7 +117,7 @@ STEPS = (
         "Pick faces with and without something, and move along your arrow.",
         (f.ALONG,),
         ("groups",),
-        ("mu", "z"),
+        ("z",),
     ),
     Step(
         "uses",

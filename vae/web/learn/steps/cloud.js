@@ -2,7 +2,7 @@
 
 import { h } from "../../live/dom.js";
 import { median } from "../../live/numbers.js";
-import { bars, choices, figure, picture, press, value } from "../parts.js";
+import { bars, choices, digitKey, figure, listed, picture, press, value } from "../parts.js";
 import { Plane, reach } from "../plane.js";
 import { draw, pixelLoss } from "../sums.js";
 import { gaussian, rng } from "../trainer.js";
@@ -38,6 +38,7 @@ export class Cloud {
     const { mu } = this.model.codes(test);
     this.usual = median(Array.from({ length: 200 }, (_, i) => pixelLoss(test.x(i), this.model.decode(this.model.encode(test.x(i)).mu))));
     this.plane = new Plane({ label: `Codes of ${test.count} digits and one picture's cloud`, range: reach(mu, 0.995), id: "plane-cloud" });
+    this.plane.prior = true;
     this.plane.dots = { xy: mu, labels: test.labels };
     const digits = Array.from({ length: OFFERED }, (_, i) => ({ x: test.x(i + 20), says: `A ${test.label(i + 20)}` }));
     this.list = [...digits, ...strangers(test.side)].map((each) => ({ ...each, side: test.side }));
@@ -55,21 +56,20 @@ export class Cloud {
     this.numbers = { mu: value("mu", "mu"), sigma: value("sigma", "sigma"), loss: value("loss", "loss") };
     this.bars = bars("Width of the cloud in each number of a model with eight", [{ symbol: "sigma", says: "sigma" }]);
     this.element = h("div", { class: "show" },
-      h("div", { class: "two" }, h("div", {}, this.plane.element),
+      h("div", { class: "two" }, h("div", {}, this.plane.element, digitKey()),
         h("div", { class: "aside" },
           figure(h("span", {}, h("b", { class: "sym-x" }, "x")), this.input.element),
           h("p", { class: "line" }, h("b", { class: "sym-mu" }, "\u03bc = "), this.numbers.mu),
           h("p", { class: "line" }, h("b", { class: "sym-sigma" }, "\u03c3 = "), this.numbers.sigma),
           h("p", { class: "line" }, h("b", { class: "sym-loss" }, "L = "), this.numbers.loss, ` (a usual digit: ${this.usual.toFixed(1)})`),
           figure("\u03c3 of each number, in a model with eight; 1 says nothing at all", this.bars.element))),
-      this.pick.element,
-      figure(h("span", {}, "Drawn from ten places of the cloud, ", h("b", { class: "sym-z" }, "z = \u03bc + \u03c3\u03b5")), h("div", { class: "draws" }, this.tiles.map(({ element }) => element))),
-      h("div", { class: "controls" }, press("Draw again", () => {
+      h("div", { class: "controls" }, this.pick.element, press("Draw again", () => {
         this.seed += 1;
         this.#drew = true;
         context.keep({ seed: this.seed });
         this.#show();
-      }, { "data-testid": "again" })));
+      }, { "data-testid": "again", class: "button plain primary" })),
+      figure(h("span", {}, "Drawn from ten places of the cloud, ", h("b", { class: "sym-z" }, "z = \u03bc + \u03c3\u03b5")), h("div", { class: "draws" }, this.tiles.map(({ element }) => element))));
     this.#show();
   }
 
@@ -83,12 +83,12 @@ export class Cloud {
     this.plane.draw();
     this.input.show(x, says);
     const loss = pixelLoss(x, this.model.decode(mu));
-    this.numbers.mu.textContent = Array.from(mu, (v) => v.toFixed(3)).join(", ");
-    this.numbers.sigma.textContent = Array.from(sigma, (v) => v.toFixed(3)).join(", ");
+    this.numbers.mu.textContent = listed(mu);
+    this.numbers.sigma.textContent = listed(sigma);
     this.numbers.loss.textContent = loss.toFixed(2);
     this.bars.show(Array.from(this.wide.encode(x).sigma, (v) => [v]), { most: 1 });
     const strange = this.at >= OFFERED;
-    const sentence = `${says}: the middle is ${mu[0].toFixed(2)}, ${mu[1].toFixed(2)}, the width ${sigma[0].toFixed(2)}, ${sigma[1].toFixed(2)}.`;
+    const sentence = `${says}: the middle is ${listed(mu, 2)}, the width ${listed(sigma, 2)}.`;
     this.plane.say(sentence);
     this.context.say(strange ? `${sentence} It is drawn as a digit all the same: the cloud does not tell that it was never seen, the loss of ${loss.toFixed(0)} does.` : sentence);
     if (this.#drew && this.#other && this.#strange) this.context.done();

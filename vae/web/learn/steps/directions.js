@@ -4,7 +4,7 @@ import { geometry } from "../../live/codes.js";
 import { fill, h } from "../../live/dom.js";
 import { unpacked } from "../../live/floats.js";
 import { ask } from "../../live/net.js";
-import { signed } from "../../live/numbers.js";
+import { dot, signed } from "../../live/numbers.js";
 import { draws, Faces, live, pictures } from "../faces.js";
 import { figure, press, slider } from "../parts.js";
 
@@ -15,9 +15,17 @@ const TEN = 10;
 const DRAGGED = 6;
 const STATES = ["", "with", "without"];
 const GROUPS = ["coarse", "middle", "fine"];
-const PAIR = 5; // seed of the two sources
+const SOURCES = [28, 12]; // seeds of the two faces; the first is also the one that moves
+const TEMPERATURE = 0.7;
 
 /** @typedef {Float32Array<ArrayBuffer>} Floats */
+
+/** z0 + a w, brought back to the length of z0. */
+export function along(z0, w, a) {
+  const z = Float32Array.from(z0, (v, j) => v + a * w[j]);
+  const longer = Math.sqrt(dot(z, z) / dot(z0, z0));
+  return z.map((v) => v / longer);
+}
 
 export class Directions {
   /** @type {number[]} index into STATES */
@@ -26,6 +34,8 @@ export class Directions {
   codes = [];
   /** @type {Floats | null} */
   arrow = null;
+  /** @type {Floats[] | null} */
+  pair = null;
   #turn = 0;
   /** @type {ReturnType<typeof live>} */
   view;
@@ -67,7 +77,7 @@ export class Directions {
     this.map = h("div", { class: "facemap", role: "group", "aria-label": "Faces of the model\u2019s own codes: press once for with, twice for without" });
     this.count = h("p", { class: "quiet", role: "status" });
     this.view = live(this.model, "The face that moves", "face-move");
-    this.along = slider({ label: "a, along the arrow", min: -2, max: 2, step: 0.05, value: 0, symbol: "z", id: "along", write: (v) => signed(Number(v)), onmove: () => this.#move(true) });
+    this.along = slider({ label: "a, along the arrow", min: -1, max: 1, step: 0.02, value: 0, symbol: "z", id: "along", write: (v) => signed(Number(v)), onmove: () => this.#move(true) });
     this.dragged = h("ul", { class: "dragged", "aria-label": "What one step along the arrow moves" });
     this.mixed = live(this.model, "Two faces joined", "face-mix");
     this.sources = h("div", { class: "facerow two" });
@@ -75,10 +85,10 @@ export class Directions {
     this.element = h("div", { class: "show" },
       h("div", { class: "controls" }, h("label", { class: "field" }, "Half of these faces were labelled ", select), press("Pick ten and ten by the label", () => this.#byLabel(), { "data-testid": "by-label" }), press("Clear", () => this.#clear())),
       this.map, this.count,
-      h("div", { class: "two faces" }, figure("The average face, moved", this.view.element),
+      h("div", { class: "two faces" }, figure(h("span", {}, "Face A, moved: ", h("b", { class: "sym-z" }, "z"), " keeps its length, as this model\u2019s codes lie on a shell"), this.view.element),
         h("div", { class: "aside" }, this.along.element, h("h3", {}, "What it drags along, per step of a"), this.dragged)),
       h("h3", {}, "Face A + face B, level by level"),
-      h("div", { class: "trio even" }, this.sources, h("div", { class: "controls stack" }, GROUPS.map((group, i) => h("label", { class: "switch" }, this.takes[i], h("span", {}, `${group} from B`)))), figure("A + B", this.mixed.element)));
+      h("div", { class: "joined" }, this.sources, figure("A + B", this.mixed.element), h("div", { class: "controls stack" }, GROUPS.map((group, i) => h("label", { class: "switch" }, this.takes[i], h("span", {}, `${group} from B`))))));
     this.#begin();
   }
 
@@ -87,7 +97,8 @@ export class Directions {
     try {
       this.space = await geometry(model);
       await this.#open();
-      this.pair = await draws(model, PAIR, 0.8, 2);
+      this.pair = (await Promise.all(SOURCES.map((seed) => draws(model, seed, TEMPERATURE, 1)))).flat();
+      this.#move(false);
       const made = await pictures(model, this.pair, 64);
       this.sources.replaceChildren(...made.map((canvas, i) => {
         canvas.setAttribute("role", "img");
@@ -187,14 +198,12 @@ export class Directions {
 
   /** @param {boolean} byHand */
   #move(byHand) {
-    const { space, arrow, view } = this;
-    if (!space) return;
+    const { pair, arrow, view } = this;
+    if (!pair) return;
     const a = Number(this.along.input.value);
-    const z = Float32Array.from(space.mean, (m, j) => m + (arrow ? a * arrow[j] : 0));
-    this.z = z;
-    view.surface.show({ z });
+    view.surface.show({ z: arrow ? along(pair[0], arrow, a) : pair[0] });
     if (!arrow) return;
-    view.canvas.setAttribute("aria-label", `The average face, ${signed(a)} along the arrow`);
+    view.canvas.setAttribute("aria-label", `Face A, ${signed(a)} along the arrow`);
     this.context.say(`The face has moved ${signed(a)} along your arrow.`);
     if (byHand && a !== 0) this.context.done();
   }

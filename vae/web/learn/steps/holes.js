@@ -1,14 +1,29 @@
-/* Step 2: the plane of a plain autoencoder beside that of a variational one; one cursor, one walk, a guess before. */
+/* Step 2: the plane of a plain autoencoder beside that of a variational one; one cursor in both, a guess, and a walk from a
+   3 to an 8 by way of the emptiest place of each plane. */
 
 import { h } from "../../live/dom.js";
 import { clamp } from "../../live/numbers.js";
 import { Plane, reach } from "../plane.js";
-import { figure, picture, press, slider } from "../parts.js";
+import { digitKey, figure, picture, press, slider } from "../parts.js";
 import { lerp, pixelLoss } from "../sums.js";
 
 const FROM = 3;
 const TO = 8;
 const NAMES = { plain: "Plain autoencoder", cloud: "Variational autoencoder" };
+
+const GRID = 24;
+
+/** The place within a plane that is farthest from every code, both measured as shares of the plane. */
+function emptiest(mu, range) {
+  let [best, place] = [-1, [0, 0]];
+  for (let i = 0; i < GRID * GRID; i++) {
+    const at = [i % GRID, Math.floor(i / GRID)].map((v) => ((2 * v + 1) / GRID - 1) * 0.88);
+    let near = Infinity;
+    for (let j = 0; j < mu.length; j += 2) near = Math.min(near, (mu[j] / range[0] - at[0]) ** 2 + (mu[j + 1] / range[1] - at[1]) ** 2);
+    if (near > best) [best, place] = [near, at];
+  }
+  return Float32Array.from(place, (v, k) => v * range[k]);
+}
 
 export class Holes {
   #guessed = false;
@@ -27,21 +42,23 @@ export class Holes {
       const plane = new Plane({ label: `${NAMES[id]}: codes of ${test.count} digits`, range, id: `plane-${id}`,
         onmove: ([x, y]) => this.move(x / range[0], y / range[1]) });
       plane.dots = { xy: mu, labels: test.labels };
-      const ends = [from, to].map((i) => model.encode(test.x(i)).mu);
+      const [start, end] = [from, to].map((i) => model.encode(test.x(i)).mu);
+      const ends = [start, emptiest(mu, range), end];
       const out = picture(test.side, "", { class: "large", id: `out-${id}` });
       const far = h("output", { "data-testid": `far-${id}` });
+      plane.path = /** @type {any} */ (ends.map((z) => [...z]));
+      plane.ring = plane.path[1];
       return { id, model, range, plane, ends, out, far };
     });
-    for (const { plane, ends } of this.sides) plane.path = /** @type {any} */ (ends.map((z) => [...z]));
-    this.walk = slider({ label: `Walk from this ${FROM} to this ${TO}`, min: 0, max: 100, step: 1, value: 0, symbol: "z", id: "walk",
+    this.walk = slider({ label: `Walk from a ${FROM}, through nothing, to an ${TO}`, min: 0, max: 100, step: 1, value: 0, symbol: "z", id: "walk",
       write: (v) => `${v}\u202f%`, onmove: (v) => this.#walk(v) });
     this.answer = h("p", { class: "answer", role: "status" });
-    this.guess = h("fieldset", { class: "guess" }, h("legend", {}, "Guess: half-way from the 3 to the 8, which of the two draws a digit?"),
+    this.guess = h("fieldset", { class: "guess" }, h("legend", {}, "Guess: at the emptiest place of each plane (ringed), which of the two draws a digit?"),
       press("The plain one", () => this.#reveal("plain")), press("The variational one", () => this.#reveal("cloud")),
       press("Both", () => this.#reveal("both")), this.answer);
     this.element = h("div", { class: "show" }, this.guess,
       h("div", { class: "pair" }, this.sides.map(({ id, plane, out, far }) => h("div", { class: "half" }, h("h3", {}, NAMES[id]), plane.element,
-        figure(h("span", {}, h("b", { class: "sym-y" }, "x\u2032"), " here; nearest real digit: ", h("b", { class: "sym-loss" }, far)), out.element)))),
+        figure(h("span", {}, h("b", { class: "sym-y" }, "x\u2032"), " here; nearest real digit: ", h("b", { class: "sym-loss" }, far)), out.element)))), digitKey(),
       h("div", { class: "controls" }, this.walk.element,
         press("Draw the whole plane", () => this.#paint(), { "data-testid": "paint", "aria-pressed": "false" })));
     const place = ["x", "y"].map((key) => Number(asked.get(key)));
@@ -65,7 +82,7 @@ export class Holes {
     const [plain, cloud] = this.sides.map(({ far }) => Number(far.textContent));
     const right = cloud < plain ? "cloud" : "plain";
     const name = NAMES[right].toLowerCase();
-    this.answer.textContent = `${guess === right ? "Right." : "Look."} Half-way, the ${name} draws what is nearer to a real digit: a loss of `
+    this.answer.textContent = `${guess === right ? "Right." : "Look."} There the ${name} draws what is nearer to a real digit: a loss of `
       + `${Math.min(plain, cloud).toFixed(1)} from the nearest one, against ${Math.max(plain, cloud).toFixed(1)}. Now walk.`;
   }
 
@@ -82,7 +99,8 @@ export class Holes {
   /** @param {number} percent */
   #walk(percent) {
     this.#far = Math.max(this.#far, percent);
-    this.#show(this.sides.map(({ ends }) => lerp(ends[0], ends[1], percent / 100)));
+    const part = percent <= 50 ? 0 : 1;
+    this.#show(this.sides.map(({ ends }) => lerp(ends[part], ends[part + 1], percent / 50 - part)));
     if (this.#guessed && percent >= 95 && this.#far >= 95) this.context.done();
   }
 

@@ -22,13 +22,13 @@ export class NewOnes {
   /** @type {number | null} how far the nearest training digit of an unseen one is */
   typical = null;
   /** @type {number[]} the two that the walk goes between, the last taken first */
-  ends = [1, 0];
+  ends = [3, 2];
 
   /** @param {import("../learn.js").Context} context */
   constructor(context) {
     this.context = context;
     const { lessons, asked } = context;
-    this.model = lessons.model("beta-0.5");
+    this.model = lessons.model("beta-1");
     this.seed = Number(asked.get("seed") ?? 1) >>> 0;
     this.temperature = clamp(Number(asked.get("temperature") ?? 1) || 0, 0, 2);
     const { side } = lessons.test;

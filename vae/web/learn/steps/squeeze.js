@@ -2,7 +2,7 @@
 
 import { h } from "../../live/dom.js";
 import { Faces } from "../faces.js";
-import { choices, difference, figure, picture, press, slider, value } from "../parts.js";
+import { choices, difference, figure, listed, picture, press, slider, value } from "../parts.js";
 import { Pad } from "../pad.js";
 import { pixelLoss } from "../sums.js";
 
@@ -80,7 +80,7 @@ export class Squeeze {
       this.out.show(y);
       this.off.show(x, y);
       this.loss.textContent = loss.toFixed(2);
-      this.numbers.textContent = Array.from(mu, (v) => v.toFixed(1)).join("  ");
+      this.numbers.textContent = listed(mu, 1).replaceAll(",", " ");
       say(`Through ${n} number${n > 1 ? "s" : ""} the loss is ${loss.toFixed(1)}.`);
     });
     if (this.#drew && this.#squeezed) done();

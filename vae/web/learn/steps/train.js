@@ -1,7 +1,7 @@
 /* Step 6: a variational autoencoder of two numbers trains here, on scikit-learn's 8 x 8 digits. */
 
 import { h, radios } from "../../live/dom.js";
-import { figure, press, slider } from "../parts.js";
+import { digitKey, figure, press, slider } from "../parts.js";
 import { Plane } from "../plane.js";
 import { Trainer } from "../trainer.js";
 
@@ -46,7 +46,7 @@ export class Train {
       h("div", { class: "controls" }, this.play, press("One step", () => this.#one(), { "data-testid": "step" }), press("Start again", () => this.#fresh(this.seed + 1), { "data-testid": "fresh" }),
         h("label", { class: "switch" }, this.slow, h("span", {}, "Slow"))),
       h("div", { class: "controls" }, this.want.element, this.beta.element),
-      h("div", { class: "two" }, h("div", {}, this.plane.element),
+      h("div", { class: "two" }, h("div", {}, this.plane.element, digitKey()),
         h("div", { class: "aside" },
           h("p", { class: "line" }, "Steps ", this.steps), h("p", { class: "line" }, h("b", { class: "sym-loss" }, "L "), this.pixels), h("p", { class: "line" }, h("b", { class: "sym-sigma" }, "KL "), this.kl),
           h("p", { class: "line" }, "Groups apart (silhouette) ", this.groups), figure(h("span", {}, h("b", { class: "sym-loss" }, "L"), " and ", h("b", { class: "sym-sigma" }, "KL"), " over the steps"), this.curve),

@@ -2,7 +2,7 @@
 
 import { h, svg } from "../../live/dom.js";
 import { signed } from "../../live/numbers.js";
-import { figure, picture, press, slider, value } from "../parts.js";
+import { figure, listed, picture, press, slider, value } from "../parts.js";
 import { draw, pixelLoss } from "../sums.js";
 import { gaussian, rng } from "../trainer.js";
 
@@ -84,14 +84,13 @@ export class Trick {
   #show() {
     const z = draw(this.mu, this.sigma, this.eps);
     this.out.show(this.model.decode(z));
-    const write = (values) => Array.from(values, (v) => v.toFixed(3)).join(", ");
     const loss = this.#loss(this.mu, this.sigma, this.eps);
-    Object.entries({ mu: this.mu, sigma: this.sigma, z }).forEach(([id, values]) => (this.texts[id].textContent = write(values)));
+    Object.entries({ mu: this.mu, sigma: this.sigma, z }).forEach(([id, values]) => (this.texts[id].textContent = listed(values)));
     this.texts.loss.textContent = loss.toFixed(3);
     this.slopes.hidden = true;
     this.#draw("");
     this.context.keep({ e0: this.eps[0].toFixed(2), e1: this.eps[1].toFixed(2) });
-    this.context.say(`With epsilon ${write(this.eps)} the code is ${write(z)}, and the loss ${loss.toFixed(1)}.`);
+    this.context.say(`With epsilon ${listed(this.eps, 2)} the code is ${listed(z, 2)}, and the loss ${loss.toFixed(1)}.`);
   }
 
   #backward() {
@@ -155,7 +154,7 @@ export class Trick {
       ...[[-11, -11], [11, 11], [0, 0], [-11, 11], [11, -11]].map(([px, py]) => svg("circle", { cx: dx + px, cy: dy + py, r: 4 })));
     const words = svg("text", { x: dx + 40, y: inside ? dy + 52 : dy + 6, class: "note" }, document.createTextNode(inside ? "the die is in the way" : "the die, outside"));
     const said = inside ? "mu and sigma go into the die, and z comes out of it" : "z is mu plus sigma times epsilon, and the die only makes epsilon";
-    const drawing = svg("svg", { viewBox: "10 30 820 335", role: "img", "aria-label": `Graph of the computation: ${said}.` }, ...lines, ...(inside ? [...shapes, die] : [...shapes.filter((s) => s.dataset.node !== "eps"), die]), words);
+    const drawing = svg("svg", { viewBox: `10 30 820 ${inside ? 240 : 335}`, role: "img", "aria-label": `Graph of the computation: ${said}.` }, ...lines, ...(inside ? [...shapes, die] : [...shapes.filter((s) => s.dataset.node !== "eps"), die]), words);
     if (!inside) drawing.append(svg("text", { x: place.eps[0] - 52, y: place.eps[1] + 7, class: "sym-eps big" }, document.createTextNode("\u03b5")));
     this.graph.replaceChildren(drawing);
   }

@@ -23,7 +23,7 @@ export class Uses {
     const words = [h("h3", {}, title), h("p", {}, text), h("p", { class: "limit" }, h("b", {}, "Its limit: "), limit)];
     if (!model) {
       return h("article", { class: "world absent", "data-world": id }, ...words,
-        h("p", { class: "quiet" }, "No model of this is installed here; the page ", h("a", { href: address("train") }, "Train"), " makes one from pictures of your own."));
+        h("p", { class: "quiet" }, "Not installed here; ", h("a", { href: address("train") }, "Train"), " makes one from pictures of your own."));
     }
     const still = new Still(model, `${title}: a picture by ${model.title}`);
     const show = async (value, byHand) => {

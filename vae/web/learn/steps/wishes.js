@@ -3,7 +3,7 @@
 import { h } from "../../live/dom.js";
 import { sum } from "../../live/numbers.js";
 import { bars, choices, figure, picture, slider, value } from "../parts.js";
-import { Plane } from "../plane.js";
+import { Plane, reach } from "../plane.js";
 import { divergence, integrated, pixelLoss } from "../sums.js";
 import { gaussian, rng } from "../trainer.js";
 
@@ -39,12 +39,11 @@ export class Wishes {
     const line = (words, id) => h("p", { class: "line" }, `${words} `, this.texts[id]);
     this.element = h("div", { class: "show" }, h("div", { class: "controls" }, this.slider.element),
       h("div", { class: "columns", role: "group", "aria-label": "Six models, by beta" },
-        h("div", { class: "heads", "aria-hidden": "true" }, h("span", {}, "\u03b2"), h("span", {}, "clouds"), h("span", {}, "x\u2032"), h("span", {}, "draws")),
         this.columns.map(({ element }) => element)),
       pick.element,
       h("div", { class: "two even" }, figure(h("span", {}, "Each of the eight numbers: ", h("b", { class: "sym-sigma" }, "its KL"), ", and ", h("b", { class: "sym-y" }, "what the picture loses without it"), ", in nats, over 200 digits; faint where collapsed"), this.terms.element),
         h("div", { class: "aside" }, h("h3", {}, "This one picture"), line("L, by pixels:", "pixels"), line("KL, by the formula:", "formula"), line("KL, integrated on the spot:", "integral"), line("L + \u03b2 KL =", "total"),
-          this.note = h("p", { class: "quiet" }))));
+          h("p", { class: "quiet" }, "The dashed circles are the prior, one and two sigma wide."))));
     this.#show();
   }
 
@@ -58,9 +57,11 @@ export class Wishes {
       divergence(mu, sigma).forEach((v, j) => (kl[j] += v / AVERAGED));
     }
     const order = [...kl.keys()].sort((a, b) => kl[b] - kl[a]);
-    const plane = new Plane({ label: `beta ${model.about.beta}: the two strongest numbers of ${test.count} digits`, range: [RANGE, RANGE] });
     const xy = new Float32Array(2 * test.count);
     for (let i = 0; i < test.count; i++) xy.set([codes.mu[i * model.d + order[0]], codes.mu[i * model.d + order[1]]], 2 * i);
+    const far = Math.max(RANGE, ...reach(xy)); // each cloud whole; the dashed circles are the same prior in all
+    const plane = new Plane({ label: `beta ${model.about.beta}: the two strongest numbers of ${test.count} digits`, range: [far, far] });
+    plane.prior = true;
     plane.dots = { xy, labels: test.labels };
     const out = picture(test.side, "", { id: `wish-out-${k}` });
     const random = rng(7); // the same eps for all
@@ -124,8 +125,7 @@ export class Wishes {
     const { psnr } = model.about.figures;
     const words = gone === 0 ? "none of the eight numbers has collapsed" : gone === model.d ? "all eight numbers have collapsed: every picture is the same" : `${gone} of the eight numbers have collapsed`;
     const held = model.about.beta === 0 ? " Nothing holds the codes near the prior, so draws from it miss them." : "";
-    this.note.textContent = `\u03b2 = ${model.about.beta}: pictures come back at ${psnr.toFixed(1)} dB, and ${words}.${held}`;
-    this.context.say(this.note.textContent);
+    this.context.say(`\u03b2 = ${model.about.beta}: pictures come back at ${psnr.toFixed(1)} dB, and ${words}.${held}`);
   }
 
   close() {
