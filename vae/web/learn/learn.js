@@ -37,8 +37,19 @@ const SHOWS = { squeeze: Squeeze, holes: Holes, cloud: Cloud, trick: Trick, wish
 const KEEP_MS = 250; // browsers refuse addresses that change in every frame
 const HIDDEN = ["steps", "words", "formulas", "code", "task"];
 
-/** What was last open and what is done, over page switches. */
-const memory = { step: "", done: new Set() };
+const STORE = "learn-done";
+
+/** What was last open and what is done, over page switches; what is done lasts as long as the browser's tab. */
+const memory = { step: "", done: new Set(remembered()) };
+
+/** @returns {string[]} */
+function remembered() {
+  try {
+    return (sessionStorage.getItem(STORE) ?? "").split(",").filter(Boolean);
+  } catch {
+    return []; // private windows may refuse
+  }
+}
 
 class Learn {
   /** @type {Show | null} */
@@ -210,6 +221,11 @@ class Learn {
   #done(step) {
     if (memory.done.has(step.id)) return;
     memory.done.add(step.id);
+    try {
+      sessionStorage.setItem(STORE, [...memory.done].join(","));
+    } catch {
+      // then it lasts as long as the page
+    }
     this.#task(step);
     this.#steps(step.id);
   }

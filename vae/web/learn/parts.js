@@ -5,7 +5,7 @@
    slider(options)                  {element, input, set(value)}: a labelled range with its value
    choices(label, pictures, onpick) {element, pick(i), fill(pictures)}: a row of pictures of which one is taken, as radio buttons
    bars(label, title)               {element, show(rows)}: one bar or two for each number of a code
-   figure(caption, ...children)     a figure with its caption
+   figure(caption, ...children)     a figure with its caption; it lights with the first symbol that the caption names
    value(symbol, id)                an output in a symbol's colour; listed(values, digits) writes several
    press(label, onclick)            a button of words; digitKey() says the colours of LABELS */
 
@@ -151,7 +151,8 @@ export function bars(label, kinds) {
  * @param {...(Node | string)} children
  */
 export function figure(caption, ...children) {
-  return h("figure", {}, ...children, h("figcaption", {}, caption));
+  const named = caption instanceof Element ? [caption, ...caption.children].find((node) => node.className.startsWith("sym-")) : null;
+  return h("figure", { "data-symbol": named?.className.slice(4) }, ...children, h("figcaption", {}, caption));
 }
 
 /**

@@ -222,7 +222,7 @@ export class Plane {
   #dots(on, unit) {
     if (!this.dots) return;
     const { xy, labels } = this.dots;
-    const size = clamp(width / unit / 170, 1, 2.6) * unit;
+    const size = clamp(this.canvas.clientWidth / 170, 1, 2.6) * unit;
     on.globalAlpha = this.cloud ? 0.35 : 0.85;
     for (let i = 0; i < labels.length; i++) {
       const [x, y] = this.#place([xy[2 * i], xy[2 * i + 1]]);

@@ -11,6 +11,7 @@ const RANGE = 3.2;
 const ENOUGH = 300;
 const OTHER = 30; // steps of one wish alone
 const GRID_EACH = 12; // frames between drawings of the backdrop
+const SAY_EACH = 240; // and between sentences: a screen reader must be able to finish one
 const CURVE = 400;
 
 export class Train {
@@ -125,7 +126,7 @@ export class Train {
     this.steps.textContent = String(trainer.steps);
     this.pixels.textContent = last.length ? average(0).toFixed(2) : "\u2013";
     this.kl.textContent = last.length ? average(1).toFixed(2) : "\u2013";
-    if (whole && trainer.steps) this.context.say(`After ${trainer.steps} steps: L ${average(0).toFixed(1)}, KL ${average(1).toFixed(1)}.`);
+    if (whole && trainer.steps && (!this.#playing || this.#frames % SAY_EACH === 0)) this.context.say(`After ${trainer.steps} steps: L ${average(0).toFixed(1)}, KL ${average(1).toFixed(1)}.`);
   }
 
   #plot() {
