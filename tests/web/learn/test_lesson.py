@@ -77,7 +77,8 @@ def test_tex_comes_from_the_expression():
         == r"\htmlClass{sym-z}{z} = \htmlClass{sym-mu}{\mu} + \htmlClass{sym-sigma}{\sigma}\,\htmlClass{sym-eps}{\varepsilon}"
     )
     assert f.Formula("z", "(mu + eps) * sigma").tex.endswith(r")\,\htmlClass{sym-sigma}{\sigma}")
-    assert "x'" in f.LOSS_OF_PIXELS.plain and "**" not in f.LOSS_OF_PIXELS.plain
+    assert f.KL.plain == "KL = \u03a3(\u03bc\u00b2 + \u03c3\u00b2 \u2212 1 \u2212 log(\u03c3\u00b2)) / 2"
+    assert f.SLOPE_SIGMA.plain == "\u2202L/\u2202\u03c3 = \u2202L/\u2202z \u00b7 \u03b5"
     with pytest.raises(KeyError):
         _ = f.Formula("z", "unknown + 1").tex
     with pytest.raises(ValueError, match="a formula cannot hold"):

@@ -7,6 +7,7 @@ state one thing while the test checks another.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 
 # What a name is written as, and the symbol whose colour it has ("" for none).
@@ -39,6 +40,24 @@ SYMBOLS = {
     "eps": ("\u03b5", "the throw of the die"),
     "z": ("z", "the code"),
     "loss": ("L", "what it costs"),
+    "beta": ("\u03b2", "the weight of the second wish"),
+    "t": ("t", "the temperature"),
+    "w": ("w", "your arrow"),
+    "a": ("a", "how far along it"),
+}
+
+# The same in a line of text.
+PLAIN = {
+    "y": "x'",
+    "mu": "\u03bc",
+    "sigma": "\u03c3",
+    "eps": "\u03b5",
+    "beta": "\u03b2",
+    "z0": "z\u2080",
+    "sum": "\u03a3",
+    "dL_dz": "\u2202L/\u2202z",
+    "dL_dmu": "\u2202L/\u2202\u03bc",
+    "dL_dsigma": "\u2202L/\u2202\u03c3",
 }
 
 
@@ -58,17 +77,10 @@ class Formula:
     @property
     def plain(self) -> str:
         """The same in a line, where no TeX can be set."""
-        text = f"{self.left} = {self.right}".replace("**2", "\u00b2").replace(" * ", " \u00b7 ")
-        for name, sign in (("sigma", "\u03c3"), ("eps", "\u03b5"), ("mu", "\u03bc"), ("beta", "\u03b2"), ("y", "x'")):
-            text = " ".join(text.split(" "))
-            text = _replace_word(text, name, sign)
-        return text
-
-
-def _replace_word(text: str, name: str, sign: str) -> str:
-    import re
-
-    return re.sub(rf"\b{name}\b", sign, text)
+        text = f"{self.left} = {self.right}"
+        for name, sign in PLAIN.items():
+            text = re.sub(rf"\b{name}\b", sign, text)
+        return text.replace("**2", "\u00b2").replace(" * ", " \u00b7 ").replace(" - ", " \u2212 ")
 
 
 def _name(name: str) -> str:

@@ -34,6 +34,7 @@ import { Uses } from "./steps/uses.js";
 
 /** @type {Record<string, new (context: Context) => Show>} */
 const SHOWS = { squeeze: Squeeze, holes: Holes, cloud: Cloud, trick: Trick, wishes: Wishes, train: Train, new: NewOnes, directions: Directions, uses: Uses };
+lessons().catch(() => {}); // on their way while the page is built; who needs them hears of a failure
 const KEEP_MS = 250; // browsers refuse addresses that change in every frame
 const HIDDEN = ["steps", "words", "formulas", "code", "task"];
 
@@ -87,7 +88,7 @@ class Learn {
     for (const part of (new URLSearchParams(location.search).get("hide") ?? "").split(",")) {
       if (HIDDEN.includes(part)) this.element.setAttribute(`data-hide-${part}`, "");
     }
-    this.print.replaceChildren(...data.steps.map((step, i) => this.#handout(step, i)));
+    this.print.replaceChildren(h("h2", {}, "Autoencoders and variational autoencoders"), ...data.steps.map((step, i) => this.#handout(step, i)));
     const asked = new URLSearchParams(location.search).get("step") ?? memory.step;
     const known = data.steps.some((step) => step.id === asked);
     this.open(known ? asked : data.steps[0].id, false);
@@ -256,7 +257,7 @@ class Learn {
     const plain = step.text.replace(/\[(?:[^\]|]+\|)?([^\]]+)\]/g, "$1");
     const words = [...step.text.matchAll(/\[([^\]|]+)/g)].map(([, word]) => word);
     return h("article", {}, h("h3", {}, `${i + 1}. ${step.title}`), h("p", {}, plain),
-      step.formulas.length ? h("p", { class: "lines" }, step.formulas.map(({ plain: line }) => h("code", {}, line))) : null,
+      step.formulas.length ? formulas(step.formulas) : null, h("p", { class: "doing" }, h("b", {}, "Do: "), step.task),
       h("dl", {}, words.flatMap((word) => [h("dt", {}, word), h("dd", {}, this.data.words[word])])));
   }
 }

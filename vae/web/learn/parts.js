@@ -71,6 +71,7 @@ export function slider({ label, min, max, step, value, symbol, id, write = (v) =
   const say = (v) => {
     output.textContent = write(v);
     input.setAttribute("aria-valuetext", `${label} ${write(v)}`);
+    input.style.setProperty("--fill", `${(100 * (v - min)) / (max - min)}%`);
   };
   const input = h("input", { type: "range", min, max, step, value, "aria-label": label, "data-testid": id,
     oninput: () => {

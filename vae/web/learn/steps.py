@@ -84,7 +84,7 @@ STEPS = (
         "Move \u03b2 from one end to the other: each stop is a model that was really trained.",
         (f.TWO_WISHES, f.LOSS_OF_PIXELS, f.KL),
         ("lesson", "kl"),
-        ("x", "y", "mu", "sigma", "loss"),
+        ("x", "y", "mu", "sigma", "loss", "beta"),
     ),
     Step(
         "train",
@@ -95,7 +95,7 @@ STEPS = (
         "Train for 300 steps, then train with one of the two wishes alone.",
         (f.TWO_WISHES,),
         ("train",),
-        ("mu", "z", "loss"),
+        ("mu", "z", "loss", "beta"),
     ),
     Step(
         "new",
@@ -106,7 +106,7 @@ STEPS = (
         "Draw new ones at two temperatures, and walk between two of them.",
         (f.PRIOR, f.DECODE),
         ("draw", "lerp"),
-        ("eps", "z", "y"),
+        ("eps", "z", "y", "t"),
     ),
     Step(
         "directions",
@@ -117,7 +117,7 @@ STEPS = (
         "Pick faces with and without something, and move along your arrow.",
         (f.ALONG,),
         ("groups",),
-        ("z",),
+        ("z", "w", "a"),
     ),
     Step(
         "uses",

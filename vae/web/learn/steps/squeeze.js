@@ -52,9 +52,9 @@ export class Squeeze {
     this.face = new Faces(context).squeeze();
     this.element = h("div", { class: "show" },
       h("div", { class: "trio" },
-        figure(h("span", {}, h("b", { class: "sym-x" }, "x"), " your picture"), this.pad.element),
+        figure(h("span", {}, h("b", { class: "sym-x" }, "x"), ": draw here"), this.pad.element),
         h("div", { class: "neck", "aria-hidden": "true" }, h("i"), this.numbers, h("i")),
-        figure(h("span", {}, h("b", { class: "sym-y" }, "x\u2032"), " drawn again"), this.out.element),
+        figure(h("span", {}, h("b", { class: "sym-y" }, "x\u2032"), ": drawn again"), this.out.element),
         figure(h("span", {}, "x\u2032 \u2212 x: ", h("b", { class: "sym-loss" }, "L = "), this.loss), this.off.element)),
       h("div", { class: "controls" }, amount.element, press("Clear the pad", () => this.pad.clear(), { "data-testid": "clear" })),
       examples.element,

@@ -145,8 +145,8 @@ export class Trick {
     });
     const shapes = nodes.map(([id, symbol, written, x, y]) => {
       const round = written.length <= 2;
-      const shape = round ? svg("circle", { cx: x, cy: y, r: ["+", "\u00d7"].includes(written) ? 16 : 24 }) : svg("rect", { x: x - 46, y: y - 24, width: 92, height: 48, rx: 10 });
-      const label = svg("text", { x, y: y + 6, "text-anchor": "middle" }, document.createTextNode(written));
+      const shape = round ? svg("circle", { cx: x, cy: y, r: ["+", "\u00d7"].includes(written) ? 16 : 24 }) : svg("rect", { x: x - 58, y: y - 24, width: 116, height: 48, rx: 10 });
+      const label = svg("text", { x, y: y + 7, "text-anchor": "middle" }, document.createTextNode(written));
       return svg("g", { class: `node ${symbol ? `sym-${symbol}` : ""}`, "data-node": id }, shape, label);
     });
     const [dx, dy] = dieAt;

@@ -10,7 +10,7 @@ import { gaussian, rng } from "../trainer.js";
 const COLLAPSED = 0.05; // nats, vae.config.COLLAPSED_NATS
 const RANGE = 4;
 const DRAWS = 4;
-const AVERAGED = 200; // digits over which a number's worth is averaged
+const AVERAGED = 80; // digits over which a number's worth is averaged
 const OFFERED = 9;
 
 export class Wishes {
@@ -41,10 +41,21 @@ export class Wishes {
       h("div", { class: "columns", role: "group", "aria-label": "Six models, by beta" },
         this.columns.map(({ element }) => element)),
       pick.element,
-      h("div", { class: "two even" }, figure(h("span", {}, "Each of the eight numbers: ", h("b", { class: "sym-sigma" }, "its KL"), ", and ", h("b", { class: "sym-y" }, "what the picture loses without it"), ", in nats, over 200 digits; faint where collapsed"), this.terms.element),
+      h("div", { class: "two even" }, figure(h("span", {}, "Each of the eight numbers: ", h("b", { class: "sym-sigma" }, "its KL"), ", and ", h("b", { class: "sym-y" }, "what the picture loses without it"), ", in nats, over unseen digits; faint where collapsed"), this.terms.element),
         h("div", { class: "aside" }, h("h3", {}, "This one picture"), line("L, by pixels:", "pixels"), line("KL, by the formula:", "formula"), line("KL, integrated on the spot:", "integral"), line("L + \u03b2 KL =", "total"),
           h("p", { class: "quiet" }, "The dashed circles are the prior, one and two sigma wide."))));
     this.#show();
+    this.#ahead(0);
+  }
+
+  /* What the slider will ask for, reckoned while the hand rests. */
+  /** @param {number} k */
+  #ahead(k) {
+    if (k >= this.columns.length) return;
+    this.later = setTimeout(() => {
+      this.columns[k].worth();
+      this.#ahead(k + 1);
+    }, 60);
   }
 
   /** @param {import("../lessons.js").Model} model @param {number} k */
@@ -52,9 +63,9 @@ export class Wishes {
     const { test } = this.context.lessons;
     const codes = model.codes(test);
     const kl = new Float64Array(model.d);
-    for (let i = 0; i < AVERAGED; i++) {
+    for (let i = 0; i < test.count; i++) {
       const [mu, sigma] = [codes.mu, codes.sigma].map((all) => all.subarray(i * model.d, (i + 1) * model.d));
-      divergence(mu, sigma).forEach((v, j) => (kl[j] += v / AVERAGED));
+      divergence(mu, sigma).forEach((v, j) => (kl[j] += v / test.count));
     }
     const order = [...kl.keys()].sort((a, b) => kl[b] - kl[a]);
     const xy = new Float32Array(2 * test.count);
@@ -129,6 +140,7 @@ export class Wishes {
   }
 
   close() {
+    clearTimeout(this.later);
     for (const { plane } of this.columns) plane.close();
   }
 }
