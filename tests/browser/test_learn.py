@@ -95,7 +95,7 @@ def test_the_frame_steps_words_addresses_and_what_a_teacher_hides(tab: Page, app
     tab.locator('.learn[data-ready="squeeze"]').wait_for()
     steps = tab.locator(".steps button")
     assert steps.count() == len(STEPS)
-    assert tab.locator(".formula .katex").count() == 3  # each formula, set by KaTeX
+    expect(tab.locator(".stated .katex")).to_have_count(3)  # each formula, set by KaTeX
     tab_to(tab, tab.get_by_role("button", name="bottleneck"))
     tab.keyboard.press("Enter")
     expect(tab.locator(".meaning")).to_contain_text("fewer numbers than the picture has pixels")
@@ -316,8 +316,8 @@ def test_backpropagation_of_the_browser_is_autograd_s(tab: Page, app_url: str) -
     y = torch.tanh(layers[3][0] @ torch.tanh(layers[2][0] @ z + layers[2][1]) + layers[3][1])
     pixels, kl = reconstruction_loss(x[None], y[None], "mse").sum(), q.kl().sum()
     (pixels + 0.7 * kl).backward()
-    assert found["told"]["pixels"] == pytest.approx(float(pixels), rel=1e-5)
-    assert found["told"]["kl"] == pytest.approx(float(kl), rel=1e-5)
+    assert found["told"]["pixels"] == pytest.approx(pixels.item(), rel=1e-5)
+    assert found["told"]["kl"] == pytest.approx(kl.item(), rel=1e-5)
     for layer, slopes in zip(layers, found["slopes"]):
         for weight, slope in zip(layer, slopes):
             assert np.allclose(weight.grad.flatten(), slope, atol=2e-6)

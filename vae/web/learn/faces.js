@@ -28,7 +28,11 @@ export async function draws(model, seed, temperature, count) {
  * @param {number} [size] a lower level of the model's, where it has one
  */
 export async function pictures(model, codes, size = 0) {
-  const answer = await ask("api/decode", { model: model.name, ...(size && model.levels ? { size: String(size) } : null) }, posted(joined(codes)));
+  const answer = await ask(
+    "api/decode",
+    { model: model.name, ...(size && model.levels ? { size: String(size) } : null) },
+    posted(joined(codes)),
+  );
   const [count, height, width] = (answer.headers.get("X-Image-Shape") ?? "").split(",").map(Number);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   return Array.from({ length: count }, (_, i) => painted(fromRgb(bytes, width, height, 3 * i * width * height)));
@@ -45,7 +49,14 @@ export class Still {
    */
   constructor(model, label) {
     this.model = model;
-    this.element = h("canvas", { width: model.image_size, height: model.image_size, class: `still ${pixelated(model.image_size)} ${model.channels === 1 ? "ink" : ""}`, role: "img", "aria-label": label, "data-frame": 0 });
+    this.element = h("canvas", {
+      width: model.image_size,
+      height: model.image_size,
+      class: `still ${pixelated(model.image_size)} ${model.channels === 1 ? "ink" : ""}`,
+      role: "img",
+      "aria-label": label,
+      "data-frame": 0,
+    });
   }
 
   /** @param {Floats} z */
@@ -67,10 +78,21 @@ export class Still {
   }
 }
 
-/** A canvas that the app's engine draws on while a hand moves. @param {FaceModel} model @param {string} label @param {string} id */
+/**
+ * A canvas that the app's engine draws on while a hand moves.
+ * @param {FaceModel} model
+ * @param {string} label
+ * @param {string} id
+ */
 export function live(model, label, id) {
   const engine = acquire(model);
-  const canvas = h("canvas", { class: pixelated(model.image_size), "data-testid": id, "data-frame": 0, role: "img", "aria-label": label });
+  const canvas = h("canvas", {
+    class: pixelated(model.image_size),
+    "data-testid": id,
+    "data-frame": 0,
+    role: "img",
+    "aria-label": label,
+  });
   const surface = engine.surface(canvas);
   return {
     element: h("div", { class: "stage", "data-drawn": true }, canvas),
@@ -95,7 +117,11 @@ export class Faces {
   }
 
   missing() {
-    return h("p", { class: "quiet" }, "The model of faces is not installed here; the rest of this step works without it.");
+    return h(
+      "p",
+      { class: "quiet" },
+      "The model of faces is not installed here; the rest of this step works without it.",
+    );
   }
 
   /* A face through its strongest axes: the first k of them kept, the others at their mean. */
@@ -113,18 +139,48 @@ export class Faces {
       const basis = /** @type {import("../live/codes.js").Basis} */ (space.bases.get("principal"));
       const values = space.values(basis, code);
       const z = Float32Array.from(space.mean);
-      for (let row = 0; row < Math.min(steps[i], basis.rows); row++) for (let j = 0; j < z.length; j++) z[j] += values[row] * basis.D[row * z.length + j];
+      for (let row = 0; row < Math.min(steps[i], basis.rows); row++)
+        for (let j = 0; j < z.length; j++) z[j] += values[row] * basis.D[row * z.length + j];
       still.surface.show({ z });
-      still.canvas.setAttribute("aria-label", `A face that does not exist, drawn from the ${steps[i]} strongest of its ${model.latent_size} numbers`);
+      still.canvas.setAttribute(
+        "aria-label",
+        `A face that does not exist, drawn from the ${steps[i]} strongest of its ${model.latent_size} numbers`,
+      );
     };
-    const amount = slider({ label: "Numbers kept of a face\u2019s code", min: 0, max: steps.length - 1, step: 1, value: 3, symbol: "z", id: "face-numbers",
-      write: (v) => String(steps[v]), onmove: (v) => show(v) });
-    Promise.all([draws(model, SEED, TEMPERATURE, 1), geometry(model)]).then(([[z], found]) => {
-      [code, space] = [z, found];
-      show(Number(amount.input.value));
-    }, (error) => this.context.say(error.message));
-    const element = h("div", { class: "faceline" }, figure("", still.element),
-      h("div", { class: "controls stack" }, h("p", { class: "quiet" }, `The same with a face: a person whom ${model.title} made up. Its code has ${model.latent_size} numbers, and only the strongest are kept.`), amount.element));
+    const amount = slider({
+      label: "Numbers kept of a face\u2019s code",
+      min: 0,
+      max: steps.length - 1,
+      step: 1,
+      value: 3,
+      symbol: "z",
+      id: "face-numbers",
+      write: (v) => String(steps[v]),
+      onmove: (v) => show(v),
+    });
+    Promise.all([draws(model, SEED, TEMPERATURE, 1), geometry(model)]).then(
+      ([[z], found]) => {
+        [code, space] = [z, found];
+        show(Number(amount.input.value));
+      },
+      (error) => this.context.say(error.message),
+    );
+    const element = h(
+      "div",
+      { class: "faceline" },
+      figure("", still.element),
+      h(
+        "div",
+        { class: "controls stack" },
+        h(
+          "p",
+          { class: "quiet" },
+          `The same with a face: a person whom ${model.title} made up. ` +
+            `Its code has ${model.latent_size} numbers, and only the strongest are kept.`,
+        ),
+        amount.element,
+      ),
+    );
     return { element, close: () => still.close() };
   }
 }

@@ -24,11 +24,16 @@ function katex() {
 export function formulas(list) {
   const rows = list.map(({ plain }) => h("p", { class: "formula" }, plain));
   const element = h("div", { class: "formulas", "aria-label": "Formulas" }, rows);
-  katex().then((set) => {
-    element.prepend(h("link", { rel: "stylesheet", href: address("katex/katex.min.css") }));
-    const trust = ({ command }) => command === "\\htmlClass";
-    list.forEach(({ tex }, i) => set.render(tex, rows[i], { displayMode: true, throwOnError: false, strict: false, trust }));
-  }, () => element.setAttribute("data-plain", ""));
+  katex().then(
+    (set) => {
+      element.prepend(h("link", { rel: "stylesheet", href: address("katex/katex.min.css") }));
+      const trust = ({ command }) => command === "\\htmlClass";
+      list.forEach(({ tex }, i) =>
+        set.render(tex, rows[i], { displayMode: true, throwOnError: false, strict: false, trust }),
+      );
+    },
+    () => element.setAttribute("data-plain", ""),
+  );
   return element;
 }
 
@@ -36,9 +41,20 @@ const TOKENS = { x: "x", y: "y", mu: "mu", logvar: "sigma", eps: "eps", z: "z" }
 
 /** @param {{name: string, where: string, line: string, code: string}} snippet */
 export function code({ name, where, line, code: text }) {
-  const parts = text.split(/\b(x|y|mu|logvar|eps|z)\b/).map((part, i) => (i % 2 ? h("span", { class: `sym-${TOKENS[part]}` }, part) : part));
-  const link = h("a", { href: address("api/learn/source", { of: name }), target: "_blank", rel: "noopener" }, `${where}, line ${line}`);
-  return h("div", { class: "code" }, h("pre", { tabindex: 0, "aria-label": `Code of ${where}` }, h("code", {}, parts)), h("p", {}, link));
+  const parts = text
+    .split(/\b(x|y|mu|logvar|eps|z)\b/)
+    .map((part, i) => (i % 2 ? h("span", { class: `sym-${TOKENS[part]}` }, part) : part));
+  const link = h(
+    "a",
+    { href: address("api/learn/source", { of: name }), target: "_blank", rel: "noopener" },
+    `${where}, line ${line}`,
+  );
+  return h(
+    "div",
+    { class: "code" },
+    h("pre", { tabindex: 0, "aria-label": `Code of ${where}` }, h("code", {}, parts)),
+    h("p", {}, link),
+  );
 }
 
 /** @param {HTMLElement} root */

@@ -1,8 +1,8 @@
 /* The Learn component: nine steps, each a few words beside one live picture; addresses, glossary, 'done'.
 
    render(args), unmount(root): see component.js. data: {steps, words, symbols (vae/web/learn/steps.py), faces, uses}.
-   The address holds ?step=NAME, what the step keeps (see Context.keep) and hide=words,formulas,code,steps,task, for what a
-   teacher wants to hide. A step is a class in steps/: new Step(context) with .element and .close(). */
+   The address holds ?step=NAME, what the step keeps (see Context.keep) and hide=words,formulas,code,steps,task, for
+   what a teacher wants to hide. A step is a class in steps/: new Step(context) with .element and .close(). */
 
 import { component } from "../live/component.js";
 import { parse } from "../live/canvas.js";
@@ -20,7 +20,8 @@ import { NewOnes } from "./steps/new.js";
 import { Directions } from "./steps/directions.js";
 import { Uses } from "./steps/uses.js";
 
-/** @typedef {{id: string, title: string, text: string, task: string, formulas: {tex: string, plain: string}[], code: any[], symbols: string[]}} Step */
+/** @typedef {{tex: string, plain: string}} Formula */
+/** @typedef {{id: string, title: string, text: string, task: string, formulas: Formula[], code: any[], symbols: string[]}} Step */
 /** @typedef {{element: HTMLElement, close(): void}} Show */
 /**
  * @typedef {object} Context what a step works with
@@ -33,7 +34,17 @@ import { Uses } from "./steps/uses.js";
  */
 
 /** @type {Record<string, new (context: Context) => Show>} */
-const SHOWS = { squeeze: Squeeze, holes: Holes, cloud: Cloud, trick: Trick, wishes: Wishes, train: Train, new: NewOnes, directions: Directions, uses: Uses };
+const SHOWS = {
+  squeeze: Squeeze,
+  holes: Holes,
+  cloud: Cloud,
+  trick: Trick,
+  wishes: Wishes,
+  train: Train,
+  new: NewOnes,
+  directions: Directions,
+  uses: Uses,
+};
 lessons().catch(() => {}); // on their way while the page is built; who needs them hears of a failure
 const KEEP_MS = 250; // browsers refuse addresses that change in every frame
 const HIDDEN = ["steps", "words", "formulas", "code", "task"];
@@ -66,7 +77,14 @@ class Learn {
     this.words = h("section", { class: "words" });
     this.figure = h("section", { class: "figure", "aria-label": "Live picture" });
     this.print = h("div", { class: "handout", "aria-hidden": "true" });
-    this.element = h("div", { class: "live learn", "data-drawn": true }, h("nav", { "aria-label": "Steps" }, this.nav), this.words, this.figure, this.print);
+    this.element = h(
+      "div",
+      { class: "live learn", "data-drawn": true },
+      h("nav", { "aria-label": "Steps" }, this.nav),
+      this.words,
+      this.figure,
+      this.print,
+    );
     lighting(this.element);
     this.nav.addEventListener("keydown", (event) => {
       const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -88,7 +106,10 @@ class Learn {
     for (const part of (new URLSearchParams(location.search).get("hide") ?? "").split(",")) {
       if (HIDDEN.includes(part)) this.element.setAttribute(`data-hide-${part}`, "");
     }
-    this.print.replaceChildren(h("h2", {}, "Autoencoders and variational autoencoders"), ...data.steps.map((step, i) => this.#handout(step, i)));
+    this.print.replaceChildren(
+      h("h2", {}, "Autoencoders and variational autoencoders"),
+      ...data.steps.map((step, i) => this.#handout(step, i)),
+    );
     const asked = new URLSearchParams(location.search).get("step") ?? memory.step;
     const known = data.steps.some((step) => step.id === asked);
     this.open(known ? asked : data.steps[0].id, false);
@@ -124,7 +145,9 @@ class Learn {
     if (moved) this.words.querySelector("h2")?.focus();
     try {
       const context = {
-        lessons: await lessons(), data: this.data, asked,
+        lessons: await lessons(),
+        data: this.data,
+        asked,
         keep: (values) => this.#keep(values),
         say: (sentence) => this.sentence && (this.sentence.textContent = sentence),
         done: () => this.#done(step),
@@ -140,11 +163,28 @@ class Learn {
 
   /** @param {string} id */
   #steps(id) {
-    this.nav.replaceChildren(...this.data.steps.map((step, i) => h("li", {},
-      h("button", { type: "button", "data-step": step.id, "aria-current": step.id === id ? "step" : null, tabindex: step.id === id ? 0 : -1,
-        "data-done": memory.done.has(step.id), onclick: () => this.open(step.id) },
-      h("span", { class: "nth" }, memory.done.has(step.id) ? "\u2713" : String(i + 1)), h("span", { class: "name" }, step.title),
-      memory.done.has(step.id) ? h("span", { class: "hush" }, " (done)") : null))));
+    this.nav.replaceChildren(
+      ...this.data.steps.map((step, i) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            {
+              type: "button",
+              "data-step": step.id,
+              "aria-current": step.id === id ? "step" : null,
+              tabindex: step.id === id ? 0 : -1,
+              "data-done": memory.done.has(step.id),
+              onclick: () => this.open(step.id),
+            },
+            h("span", { class: "nth" }, memory.done.has(step.id) ? "\u2713" : String(i + 1)),
+            h("span", { class: "name" }, step.title),
+            memory.done.has(step.id) ? h("span", { class: "hush" }, " (done)") : null,
+          ),
+        ),
+      ),
+    );
     const here = this.nav.querySelector("[aria-current]")?.parentElement;
     if (here) this.nav.scrollLeft = here.offsetLeft - this.nav.offsetLeft - 40;
   }
@@ -156,7 +196,18 @@ class Learn {
   #text(step, at) {
     const { steps } = this.data;
     this.meaning = h("p", { class: "meaning", role: "note", hidden: true });
-    const go = (to, label) => (steps[to] ? h("button", { type: "button", class: to > at ? "button plain primary" : "button plain", onclick: () => this.open(steps[to].id) }, label) : null);
+    const go = (to, label) =>
+      steps[to]
+        ? h(
+            "button",
+            {
+              type: "button",
+              class: to > at ? "button plain primary" : "button plain",
+              onclick: () => this.open(steps[to].id),
+            },
+            label,
+          )
+        : null;
     return [
       h("p", { class: "kicker" }, `Step ${at + 1} of ${steps.length}`),
       h("h2", { tabindex: -1 }, step.title),
@@ -164,17 +215,28 @@ class Learn {
       this.meaning,
       this.task ?? "",
       step.formulas.length ? h("div", { class: "stated" }, formulas(step.formulas), this.#legend(step)) : null,
-      step.code.length ? h("details", { class: "source" }, h("summary", {}, "The same in this project\u2019s code"), ...step.code.map(code)) : null,
+      step.code.length
+        ? h(
+            "details",
+            { class: "source" },
+            h("summary", {}, "The same in this project\u2019s code"),
+            ...step.code.map(code),
+          )
+        : null,
       h("div", { class: "turn" }, go(at - 1, "\u2190 Back"), go(at + 1, `Next: ${steps[at + 1]?.title} \u2192`)),
     ].filter((node) => node !== null);
   }
 
   /** @param {Step} step */
   #legend(step) {
-    return h("ul", { class: "legend", "aria-label": "Symbols" }, step.symbols.map((symbol) => {
-      const [sign, means] = this.data.symbols[symbol];
-      return h("li", { tabindex: 0, "data-symbol": symbol }, h("b", { class: `sym-${symbol}` }, sign), ` ${means}`);
-    }));
+    return h(
+      "ul",
+      { class: "legend", "aria-label": "Symbols" },
+      step.symbols.map((symbol) => {
+        const [sign, means] = this.data.symbols[symbol];
+        return h("li", { tabindex: 0, "data-symbol": symbol }, h("b", { class: `sym-${symbol}` }, sign), ` ${means}`);
+      }),
+    );
   }
 
   /* "An [autoencoder] ..." with a button for each word of the glossary. */
@@ -183,7 +245,11 @@ class Learn {
     return text.split(/\[([^\]]+)\]/).flatMap((part, i) => {
       if (i % 2 === 0) return this.#coloured(part);
       const [word, written = word] = part.split("|");
-      const button = h("button", { type: "button", class: "term", "aria-expanded": "false", onclick: () => this.#explain(word, button) }, written);
+      const button = h(
+        "button",
+        { type: "button", class: "term", "aria-expanded": "false", onclick: () => this.#explain(word, button) },
+        written,
+      );
       return button;
     });
   }
@@ -193,7 +259,9 @@ class Learn {
   #coloured(text) {
     const { symbols } = this.data;
     const signs = new Map(Object.entries(symbols).map(([name, [sign]]) => [sign, name]));
-    return text.split(/(\u03bc|\u03c3|\u03b5|\bz\b)/).map((part, i) => (i % 2 ? h("b", { class: `sym-${signs.get(part)}` }, part) : part));
+    return text
+      .split(/(\u03bc|\u03c3|\u03b5|\bz\b)/)
+      .map((part, i) => (i % 2 ? h("b", { class: `sym-${signs.get(part)}` }, part) : part));
   }
 
   /**
@@ -256,9 +324,19 @@ class Learn {
   #handout(step, i) {
     const plain = step.text.replace(/\[(?:[^\]|]+\|)?([^\]]+)\]/g, "$1");
     const words = [...step.text.matchAll(/\[([^\]|]+)/g)].map(([, word]) => word);
-    return h("article", {}, h("h3", {}, `${i + 1}. ${step.title}`), h("p", {}, plain),
-      step.formulas.length ? formulas(step.formulas) : null, h("p", { class: "doing" }, h("b", {}, "Do: "), step.task),
-      h("dl", {}, words.flatMap((word) => [h("dt", {}, word), h("dd", {}, this.data.words[word])])));
+    return h(
+      "article",
+      {},
+      h("h3", {}, `${i + 1}. ${step.title}`),
+      h("p", {}, plain),
+      step.formulas.length ? formulas(step.formulas) : null,
+      h("p", { class: "doing" }, h("b", {}, "Do: "), step.task),
+      h(
+        "dl",
+        {},
+        words.flatMap((word) => [h("dt", {}, word), h("dd", {}, this.data.words[word])]),
+      ),
+    );
   }
 }
 

@@ -60,7 +60,10 @@ export class Model {
     const { d } = this;
     const numbers = this.code.run(this.up.run(x));
     const sigma = (v) => Math.exp(0.5 * Math.max(-12, Math.min(8, v)));
-    return { mu: numbers.slice(0, d), sigma: Float32Array.from({ length: d }, (_, j) => (this.about.variational ? sigma(numbers[d + j]) : 0)) };
+    return {
+      mu: numbers.slice(0, d),
+      sigma: Float32Array.from({ length: d }, (_, j) => (this.about.variational ? sigma(numbers[d + j]) : 0)),
+    };
   }
 
   /** @param {ArrayLike<number>} z */
@@ -110,7 +113,8 @@ export class Lessons {
       return file.slice(8 + length + from, 8 + length + to);
     };
     this.read = (name) => halves(bytes(name));
-    const digits = (set) => new Digits(new Uint8Array(bytes(`${set}.pictures`)), new Uint8Array(bytes(`${set}.labels`)));
+    const digits = (set) =>
+      new Digits(new Uint8Array(bytes(`${set}.pictures`)), new Uint8Array(bytes(`${set}.labels`)));
     this.train = digits("train");
     this.test = digits("test");
     this.small = digits("small");

@@ -28,4 +28,5 @@ def mount() -> None:
         "uses": uses(services.registry),
         **lesson(),
     }
-    component("learn/learn", ("learn/learn", "learn/steps"), SKELETON)(key="learn", data=data)
+    styles = ("learn/learn", "learn/steps", "learn/shows", "learn/narrow")
+    component("learn/learn", styles, SKELETON)(key="learn", data=data)

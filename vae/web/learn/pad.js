@@ -31,7 +31,10 @@ export class Pad {
     this.element = h("div", { class: "pad" }, canvas, this.cursor);
     const at = (event) => {
       const box = canvas.getBoundingClientRect();
-      return /** @type {[number, number]} */ ([((event.clientX - box.left) / box.width) * side, ((event.clientY - box.top) / box.height) * side]);
+      return /** @type {[number, number]} */ ([
+        ((event.clientX - box.left) / box.width) * side,
+        ((event.clientY - box.top) / box.height) * side,
+      ]);
     };
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -105,4 +108,3 @@ export class Pad {
 
   fresh = true;
 }
-

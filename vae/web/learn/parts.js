@@ -3,7 +3,7 @@
    picture(side, label, options)    {element, canvas, show(x)}: a grey picture of numbers in [-1, 1], ink on paper
    difference(side, label)          the same for x' - x: too much ink in one colour, too little in the other
    slider(options)                  {element, input, set(value)}: a labelled range with its value
-   choices(label, pictures, onpick) {element, pick(i), fill(pictures)}: a row of pictures of which one is taken, as radio buttons
+   choices(label, pictures, onpick) {element, pick(i), fill(pictures)}: a row of pictures of which one is taken
    bars(label, title)               {element, show(rows)}: one bar or two for each number of a code
    figure(caption, ...children)     a figure with its caption; it lights with the first symbol that the caption names
    value(symbol, id)                an output in a symbol's colour; listed(values, digits) writes several
@@ -20,7 +20,14 @@ import { h } from "../live/dom.js";
  * @param {{class?: string, id?: string}} [options]
  */
 export function picture(side, label, options = {}) {
-  const canvas = h("canvas", { width: side, height: side, class: `ink ${options.class ?? ""}`, role: "img", "aria-label": label, "data-testid": options.id });
+  const canvas = h("canvas", {
+    width: side,
+    height: side,
+    class: `ink ${options.class ?? ""}`,
+    role: "img",
+    "aria-label": label,
+    "data-testid": options.id,
+  });
   const on = context(canvas);
   const image = on.createImageData(side, side);
   return {
@@ -65,7 +72,20 @@ export function difference(side, label) {
   };
 }
 
-/** @param {{label: string, min: number, max: number, step: number, value: number, symbol?: string, id?: string, write?: (v: number) => string, onmove: (v: number) => void}} options */
+/**
+ * @typedef {object} Sliding
+ * @property {string} label
+ * @property {number} min
+ * @property {number} max
+ * @property {number} step
+ * @property {number} value
+ * @property {string} [symbol] whose colour it has
+ * @property {string} [id] data-testid
+ * @property {(v: number) => string} [write]
+ * @property {(v: number) => void} onmove
+ */
+
+/** @param {Sliding} options */
 export function slider({ label, min, max, step, value, symbol, id, write = (v) => String(v), onmove }) {
   const output = h("output", { class: symbol ? `sym-${symbol}` : "" }, write(value));
   const say = (v) => {
@@ -73,11 +93,19 @@ export function slider({ label, min, max, step, value, symbol, id, write = (v) =
     input.setAttribute("aria-valuetext", `${label} ${write(v)}`);
     input.style.setProperty("--fill", `${(100 * (v - min)) / (max - min)}%`);
   };
-  const input = h("input", { type: "range", min, max, step, value, "aria-label": label, "data-testid": id,
+  const input = h("input", {
+    type: "range",
+    min,
+    max,
+    step,
+    value,
+    "aria-label": label,
+    "data-testid": id,
     oninput: () => {
       say(Number(input.value));
       onmove(Number(input.value));
-    } });
+    },
+  });
   input.value = String(value);
   say(value);
   return {
@@ -111,13 +139,17 @@ export function choices(label, pictures, onpick) {
     },
     /** @param {{x: Numbers, side: number, says: string}[]} list */
     fill(list) {
-      inputs = list.map((each, i) => h("input", { type: "radio", name, "aria-label": each.says, onchange: () => onpick(i) }));
-      element.replaceChildren(...list.map((each, i) => {
-        const tile = picture(each.side, "");
-        tile.canvas.setAttribute("aria-hidden", "true");
-        tile.show(each.x);
-        return h("label", { title: each.says }, inputs[i], tile.element);
-      }));
+      inputs = list.map((each, i) =>
+        h("input", { type: "radio", name, "aria-label": each.says, onchange: () => onpick(i) }),
+      );
+      element.replaceChildren(
+        ...list.map((each, i) => {
+          const tile = picture(each.side, "");
+          tile.canvas.setAttribute("aria-hidden", "true");
+          tile.show(each.x);
+          return h("label", { title: each.says }, inputs[i], tile.element);
+        }),
+      );
     },
   };
   made.fill(pictures);
@@ -138,11 +170,35 @@ export function bars(label, kinds) {
      * @param {{most?: number, faint?: boolean[], write?: (v: number) => string}} [options]
      */
     show(rows, { most = Math.max(...rows.flat(), 1e-6), faint = [], write = (v) => v.toFixed(2) } = {}) {
-      element.replaceChildren(...rows.map((row, j) => h("div", { class: faint[j] ? "bar faint" : "bar" },
-        h("span", { class: "nth" }, String(j + 1)),
-        h("span", { class: "rods" }, row.map((v, k) => h("i", { class: `fill-${kinds[k].symbol}`, style: `width:${Math.min(100, (100 * v) / most).toFixed(1)}%` }))),
-        h("span", { class: "values" }, row.map((v, k) => h("b", { class: `sym-${kinds[k].symbol}` }, write(v)))))));
-      element.setAttribute("aria-label", `${label}: ${rows.map((row, j) => `number ${j + 1}, ${row.map((v, k) => `${kinds[k].says} ${write(v)}`).join(", ")}`).join("; ")}`);
+      const spoken = (v, k) => `${kinds[k].says} ${write(v)}`;
+      element.replaceChildren(
+        ...rows.map((row, j) =>
+          h(
+            "div",
+            { class: faint[j] ? "bar faint" : "bar" },
+            h("span", { class: "nth" }, String(j + 1)),
+            h(
+              "span",
+              { class: "rods" },
+              row.map((v, k) =>
+                h("i", {
+                  class: `fill-${kinds[k].symbol}`,
+                  style: `width:${Math.min(100, (100 * v) / most).toFixed(1)}%`,
+                }),
+              ),
+            ),
+            h(
+              "span",
+              { class: "values" },
+              row.map((v, k) => h("b", { class: `sym-${kinds[k].symbol}` }, write(v))),
+            ),
+          ),
+        ),
+      );
+      element.setAttribute(
+        "aria-label",
+        `${label}: ${rows.map((row, j) => `number ${j + 1}, ${row.map(spoken).join(", ")}`).join("; ")}`,
+      );
     },
   };
 }
@@ -152,7 +208,10 @@ export function bars(label, kinds) {
  * @param {...(Node | string)} children
  */
 export function figure(caption, ...children) {
-  const named = caption instanceof Element ? [caption, ...caption.children].find((node) => node.className.startsWith("sym-")) : null;
+  const named =
+    caption instanceof Element
+      ? [caption, ...caption.children].find((node) => node.className.startsWith("sym-"))
+      : null;
   return h("figure", { "data-symbol": named?.className.slice(4) }, ...children, h("figcaption", {}, caption));
 }
 
@@ -174,9 +233,26 @@ export function press(label, onclick, properties = {}) {
 }
 
 /** Numbers in a row, with true minus signs. @param {Numbers} values */
-export const listed = (values, digits = 3) => Array.from(values, (v) => v.toFixed(digits).replace("-", "\u2212")).join(", ");
+export const listed = (values, digits = 3) =>
+  Array.from(values, (v) => v.toFixed(digits).replace("-", "\u2212")).join(", ");
 
 /** What colour each digit's dots have. */
-export const digitKey = () => h("p", { class: "key", "aria-hidden": "true" }, LABELS.map((colour, i) => h("span", {}, h("i", { style: `background:${colour}` }), String(i))));
+export const digitKey = () =>
+  h(
+    "p",
+    { class: "key", "aria-hidden": "true" },
+    LABELS.map((colour, i) => h("span", {}, h("i", { style: `background:${colour}` }), String(i))),
+  );
 
-export const LABELS = ["#4269d0", "#d98a00", "#e0555a", "#3f9fa8", "#3c9c47", "#e06fa8", "#8a5cd1", "#6f8fd8", "#9c6b4e", "#7b8087"];
+export const LABELS = [
+  "#4269d0",
+  "#d98a00",
+  "#e0555a",
+  "#3f9fa8",
+  "#3c9c47",
+  "#e06fa8",
+  "#8a5cd1",
+  "#6f8fd8",
+  "#9c6b4e",
+  "#7b8087",
+];

@@ -52,8 +52,14 @@ export class Plane {
     this.range = range;
     this.label = label;
     this.onmove = onmove;
-    this.canvas = h("canvas", { class: "plane", "data-testid": id, "aria-label": label,
-      ...(onmove ? { tabindex: 0, role: "application", "aria-roledescription": "plane: arrow keys move" } : { role: "img" }) });
+    this.canvas = h("canvas", {
+      class: "plane",
+      "data-testid": id,
+      "aria-label": label,
+      ...(onmove
+        ? { tabindex: 0, role: "application", "aria-roledescription": "plane: arrow keys move" }
+        : { role: "img" }),
+    });
     this.element = this.canvas;
     this.watch = new ResizeObserver(() => this.#size());
     this.watch.observe(this.canvas);
@@ -74,7 +80,10 @@ export class Plane {
     const at = (event) => {
       const box = canvas.getBoundingClientRect();
       const share = (v, from, length) => clamp((v - from) / length) * 2 - 1;
-      onmove([share(event.clientX, box.left, box.width) * this.range[0], -share(event.clientY, box.top, box.height) * this.range[1]]);
+      onmove([
+        share(event.clientX, box.left, box.width) * this.range[0],
+        -share(event.clientY, box.top, box.height) * this.range[1],
+      ]);
     };
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -114,11 +123,16 @@ export class Plane {
   grid(decode, n = 13) {
     this.#tilesWide = n;
     this.#backdrop = null;
-    this.#tiles = decode ? Array.from({ length: n * n }, (_, i) => {
-      /** @type {Spot} */
-      const at = [((2 * (i % n) + 1) / n - 1) * this.range[0], (1 - (2 * Math.floor(i / n) + 1) / n) * this.range[1]];
-      return { at, picture: decode(at) };
-    }) : [];
+    this.#tiles = decode
+      ? Array.from({ length: n * n }, (_, i) => {
+          /** @type {Spot} */
+          const at = [
+            ((2 * (i % n) + 1) / n - 1) * this.range[0],
+            (1 - (2 * Math.floor(i / n) + 1) / n) * this.range[1],
+          ];
+          return { at, picture: decode(at) };
+        })
+      : [];
   }
 
   draw() {
@@ -209,7 +223,10 @@ export class Plane {
     }
     if (this.cursor) {
       const [x, y] = this.#place(this.cursor);
-      for (const [colour, wide] of /** @type {[string, number][]} */ ([[of("--ground"), 6], [of("--sym-z"), 3]])) {
+      for (const [colour, wide] of /** @type {[string, number][]} */ ([
+        [of("--ground"), 6],
+        [of("--sym-z"), 3],
+      ])) {
         on.strokeStyle = colour;
         on.lineWidth = wide * unit;
         on.beginPath();
@@ -222,7 +239,7 @@ export class Plane {
   #dots(on, unit) {
     if (!this.dots) return;
     const { xy, labels } = this.dots;
-    const size = clamp(this.canvas.clientWidth / 170, 1, 2.6) * unit;
+    const size = clamp(this.canvas.clientWidth / 170, 1.3, 2.6) * unit;
     on.globalAlpha = this.cloud ? 0.35 : 0.85;
     for (let i = 0; i < labels.length; i++) {
       const [x, y] = this.#place([xy[2 * i], xy[2 * i + 1]]);

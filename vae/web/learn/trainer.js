@@ -102,7 +102,8 @@ export class Trainer {
       down: new Layer(latent, hidden, true, this.random),
       out: new Layer(hidden, pixels, true, this.random),
     };
-    const zeros = () => Object.values(this.net).map(({ W, b }) => ({ W: new Float32Array(W.length), b: new Float32Array(b.length) }));
+    const zeros = () =>
+      Object.values(this.net).map(({ W, b }) => ({ W: new Float32Array(W.length), b: new Float32Array(b.length) }));
     this.sums = zeros();
     this.moments = [zeros(), zeros()];
   }
@@ -162,7 +163,12 @@ export class Trainer {
     const rate = (this.rate * Math.sqrt(1 - two ** this.steps)) / (1 - one ** this.steps);
     Object.values(this.net).forEach((layer, k) => {
       for (const part of /** @type {const} */ (["W", "b"])) {
-        const [weights, slopes, m, v] = [layer[part], this.sums[k][part], this.moments[0][k][part], this.moments[1][k][part]];
+        const [weights, slopes, m, v] = [
+          layer[part],
+          this.sums[k][part],
+          this.moments[0][k][part],
+          this.moments[1][k][part],
+        ];
         for (let i = 0; i < weights.length; i++) {
           m[i] = one * m[i] + (1 - one) * slopes[i];
           v[i] = two * v[i] + (1 - two) * slopes[i] * slopes[i];
@@ -175,7 +181,9 @@ export class Trainer {
   /** @param {number[]} rows */
   encode(rows) {
     const mu = new Float32Array(rows.length * this.latent);
-    rows.forEach((row, i) => mu.set(this.net.code.run(this.net.up.run(this.picture(row))).subarray(0, this.latent), i * this.latent));
+    rows.forEach((row, i) =>
+      mu.set(this.net.code.run(this.net.up.run(this.picture(row))).subarray(0, this.latent), i * this.latent),
+    );
     return mu;
   }
 

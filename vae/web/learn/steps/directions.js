@@ -1,4 +1,4 @@
-/* Step 8: an arrow from the middle of some faces to the middle of others; what it drags; two faces joined level by level. */
+/* Step 8: an arrow from the middle of some faces to the middle of others; what it drags; two faces joined by level. */
 
 import { geometry } from "../../live/codes.js";
 import { fill, h } from "../../live/dom.js";
@@ -68,27 +68,91 @@ export class Directions {
     }
     this.label = LABELS.includes(context.asked.get("label") ?? "") ? String(context.asked.get("label")) : LABELS[0];
     this.seed = Number(context.asked.get("seed") ?? 3) >>> 0;
-    const select = h("select", { class: "search", "aria-label": "Label", "data-testid": "label", onchange: () => {
-      this.label = select.value;
-      context.keep({ label: this.label });
-      this.#open();
-    } });
-    fill(select, LABELS.map((id) => ({ id, title: id.replaceAll("_", " ") })), this.label);
-    this.map = h("div", { class: "facemap", role: "group", "aria-label": "Faces of the model\u2019s own codes: press once for with, twice for without" });
+    const select = h("select", {
+      class: "search",
+      "aria-label": "Label",
+      "data-testid": "label",
+      onchange: () => {
+        this.label = select.value;
+        context.keep({ label: this.label });
+        this.#open();
+      },
+    });
+    fill(
+      select,
+      LABELS.map((id) => ({ id, title: id.replaceAll("_", " ") })),
+      this.label,
+    );
+    this.map = h("div", {
+      class: "facemap",
+      role: "group",
+      "aria-label": "Faces of the model\u2019s own codes: press once for with, twice for without",
+    });
     this.count = h("p", { class: "quiet", role: "status" });
     this.view = live(this.model, "The face that moves", "face-move");
-    this.along = slider({ label: "a, along the arrow", min: -1, max: 1, step: 0.02, value: 0, symbol: "z", id: "along", write: (v) => signed(Number(v)), onmove: () => this.#move(true) });
+    this.along = slider({
+      label: "a, along the arrow",
+      min: -1,
+      max: 1,
+      step: 0.02,
+      value: 0,
+      symbol: "z",
+      id: "along",
+      write: (v) => signed(Number(v)),
+      onmove: () => this.#move(true),
+    });
     this.dragged = h("ul", { class: "dragged", "aria-label": "What one step along the arrow moves" });
     this.mixed = live(this.model, "Two faces joined", "face-mix");
     this.sources = h("div", { class: "facerow two" });
-    this.takes = GROUPS.map((group, i) => h("input", { type: "checkbox", checked: i > 0, "data-testid": `take-${group}`, onchange: () => this.#mix() }));
-    this.element = h("div", { class: "show" },
-      h("div", { class: "controls" }, h("label", { class: "field" }, "Half of these faces were labelled ", select), press("Pick ten and ten by the label", () => this.#byLabel(), { "data-testid": "by-label" }), press("Clear", () => this.#clear())),
-      this.map, this.count,
-      h("div", { class: "two faces" }, figure(h("span", {}, "Face A, moved: ", h("b", { class: "sym-z" }, "z"), " keeps its length, as this model\u2019s codes lie on a shell"), this.view.element),
-        h("div", { class: "aside" }, this.along.element, h("h3", {}, "What it drags along, per step of a"), this.dragged)),
+    this.takes = GROUPS.map((group, i) =>
+      h("input", { type: "checkbox", checked: i > 0, "data-testid": `take-${group}`, onchange: () => this.#mix() }),
+    );
+    this.element = h(
+      "div",
+      { class: "show" },
+      h(
+        "div",
+        { class: "controls" },
+        h("label", { class: "field" }, "Half of these faces were labelled ", select),
+        press("Pick ten and ten by the label", () => this.#byLabel(), { "data-testid": "by-label" }),
+        press("Clear", () => this.#clear()),
+      ),
+      this.map,
+      this.count,
+      h(
+        "div",
+        { class: "two faces" },
+        figure(
+          h(
+            "span",
+            {},
+            "Face A, moved: ",
+            h("b", { class: "sym-z" }, "z"),
+            " keeps its length, as this model\u2019s codes lie on a shell",
+          ),
+          this.view.element,
+        ),
+        h(
+          "div",
+          { class: "aside" },
+          this.along.element,
+          h("h3", {}, "What it drags along, per step of a"),
+          this.dragged,
+        ),
+      ),
       h("h3", {}, "Face A + face B, level by level"),
-      h("div", { class: "joined" }, this.sources, figure("A + B", this.mixed.element), h("div", { class: "controls stack" }, GROUPS.map((group, i) => h("label", { class: "switch" }, this.takes[i], h("span", {}, `${group} from B`))))));
+      h(
+        "div",
+        { class: "joined" },
+        this.sources,
+        figure("A + B", this.mixed.element),
+        h(
+          "div",
+          { class: "controls stack" },
+          GROUPS.map((group, i) => h("label", { class: "switch" }, this.takes[i], h("span", {}, `${group} from B`))),
+        ),
+      ),
+    );
     this.#begin();
   }
 
@@ -100,11 +164,13 @@ export class Directions {
       this.pair = (await Promise.all(SOURCES.map((seed) => draws(model, seed, TEMPERATURE, 1)))).flat();
       this.#move(false);
       const made = await pictures(model, this.pair, 64);
-      this.sources.replaceChildren(...made.map((canvas, i) => {
-        canvas.setAttribute("role", "img");
-        canvas.setAttribute("aria-label", `Face ${"AB"[i]}`);
-        return figure("AB"[i], canvas);
-      }));
+      this.sources.replaceChildren(
+        ...made.map((canvas, i) => {
+          canvas.setAttribute("role", "img");
+          canvas.setAttribute("aria-label", `Face ${"AB"[i]}`);
+          return figure("AB"[i], canvas);
+        }),
+      );
       this.#mix();
     } catch (error) {
       context.say(error instanceof Error ? error.message : String(error));
@@ -116,25 +182,50 @@ export class Directions {
     const { model, space } = this;
     if (!space) return;
     const turn = ++this.#turn;
-    const answer = await ask("api/learn/codes", { model: model.name, label: this.label, count: COUNT, seed: this.seed });
+    const answer = await ask("api/learn/codes", {
+      model: model.name,
+      label: this.label,
+      count: COUNT,
+      seed: this.seed,
+    });
     const { head, data } = unpacked(await answer.arrayBuffer());
     const all = new Float32Array(data);
     const d = model.latent_size;
     const basis = space.bases.get("principal");
     if (!basis) return;
-    const found = head.has.map((has, i) => {
-      const z = all.slice(i * d, (i + 1) * d);
-      return { has, z, x: space.value(basis, 0, z), y: space.value(basis, 1, z) };
-    }).sort((a, b) => a.x - b.x);
+    const found = head.has
+      .map((has, i) => {
+        const z = all.slice(i * d, (i + 1) * d);
+        return { has, z, x: space.value(basis, 0, z), y: space.value(basis, 1, z) };
+      })
+      .sort((a, b) => a.x - b.x);
     const tall = COUNT / WIDE;
-    const columns = Array.from({ length: WIDE }, (_, c) => found.slice(c * tall, (c + 1) * tall).sort((a, b) => b.y - a.y));
+    const columns = Array.from({ length: WIDE }, (_, c) =>
+      found.slice(c * tall, (c + 1) * tall).sort((a, b) => b.y - a.y),
+    );
     const placed = Array.from({ length: COUNT }, (_, i) => columns[i % WIDE][Math.floor(i / WIDE)]);
-    const made = await pictures(model, placed.map(({ z }) => z), 64);
+    const made = await pictures(
+      model,
+      placed.map(({ z }) => z),
+      64,
+    );
     if (turn !== this.#turn) return;
     this.codes = placed.map(({ z }) => z);
     this.has = placed.map(({ has }) => has);
     this.states = placed.map(() => 0);
-    this.buttons = made.map((canvas, i) => h("button", { type: "button", class: "tile", "data-state": "", "aria-label": `Face ${i + 1}, not picked`, onclick: () => this.#cycle(i) }, canvas));
+    this.buttons = made.map((canvas, i) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "tile",
+          "data-state": "",
+          "aria-label": `Face ${i + 1}, not picked`,
+          onclick: () => this.#cycle(i),
+        },
+        canvas,
+      ),
+    );
     this.map.replaceChildren(...this.buttons);
     this.#learn();
   }
@@ -166,7 +257,10 @@ export class Directions {
 
   #middle(state) {
     const chosen = this.codes.filter((_, i) => this.states[i] === state);
-    return Float32Array.from({ length: this.model.latent_size }, (_, j) => chosen.reduce((sum, z) => sum + z[j], 0) / chosen.length);
+    return Float32Array.from(
+      { length: this.model.latent_size },
+      (_, j) => chosen.reduce((sum, z) => sum + z[j], 0) / chosen.length,
+    );
   }
 
   #learn() {
@@ -176,7 +270,10 @@ export class Directions {
       const [a, b] = [this.#middle(1), this.#middle(2)];
       this.arrow = a.map((v, j) => v - b[j]);
     }
-    this.count.textContent = `${with_} with, ${without} without. ${this.arrow ? "The arrow goes from the middle of these to the middle of those." : "Press a face once for with, twice for without; ten of each make a steady arrow."}`;
+    const then = this.arrow
+      ? "The arrow goes from the middle of those without to the middle of those with."
+      : "Press a face once for with, twice for without; ten of each make a steady arrow.";
+    this.count.textContent = `${with_} with, ${without} without. ${then}`;
     this.along.input.disabled = !this.arrow;
     this.#drags();
     this.#move(false);
@@ -189,11 +286,23 @@ export class Directions {
       this.dragged.replaceChildren(h("li", { class: "quiet" }, "No arrow yet."));
       return;
     }
-    const moved = space.values(basis, Float32Array.from(space.mean, (m, j) => m + arrow[j]));
+    const moved = space.values(
+      basis,
+      Float32Array.from(space.mean, (m, j) => m + arrow[j]),
+    );
     const order = [...moved.keys()].sort((a, b) => Math.abs(moved[b]) - Math.abs(moved[a])).slice(0, DRAGGED);
     const most = Math.abs(moved[order[0]]);
-    this.dragged.replaceChildren(...order.map((row) => h("li", {}, h("span", {}, basis.axes[row].label),
-      h("i", { style: `width:${((38 * Math.abs(moved[row])) / most).toFixed(1)}%` }), h("output", {}, `${signed(moved[row])} \u03c3`))));
+    this.dragged.replaceChildren(
+      ...order.map((row) =>
+        h(
+          "li",
+          {},
+          h("span", {}, basis.axes[row].label),
+          h("i", { style: `width:${((38 * Math.abs(moved[row])) / most).toFixed(1)}%` }),
+          h("output", {}, `${signed(moved[row])} \u03c3`),
+        ),
+      ),
+    );
   }
 
   /** @param {boolean} byHand */

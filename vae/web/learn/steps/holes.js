@@ -1,5 +1,5 @@
-/* Step 2: the plane of a plain autoencoder beside that of a variational one; one cursor in both, a guess, and a walk from a
-   3 to an 8 by way of the emptiest place of each plane. */
+/* Step 2: the plane of a plain autoencoder beside that of a variational one; one cursor in both, a guess, and a walk
+   from a 3 to an 8 by way of the emptiest place of each plane. */
 
 import { h } from "../../live/dom.js";
 import { clamp } from "../../live/numbers.js";
@@ -19,7 +19,8 @@ function emptiest(mu, range) {
   for (let i = 0; i < GRID * GRID; i++) {
     const at = [i % GRID, Math.floor(i / GRID)].map((v) => ((2 * v + 1) / GRID - 1) * 0.88);
     let near = Infinity;
-    for (let j = 0; j < mu.length; j += 2) near = Math.min(near, (mu[j] / range[0] - at[0]) ** 2 + (mu[j + 1] / range[1] - at[1]) ** 2);
+    for (let j = 0; j < mu.length; j += 2)
+      near = Math.min(near, (mu[j] / range[0] - at[0]) ** 2 + (mu[j + 1] / range[1] - at[1]) ** 2);
     if (near > best) [best, place] = [near, at];
   }
   return Float32Array.from(place, (v, k) => v * range[k]);
@@ -39,8 +40,12 @@ export class Holes {
       const model = lessons.model(id === "plain" ? "plain-2" : "plane");
       const { mu } = model.codes(test);
       const range = reach(mu);
-      const plane = new Plane({ label: `${NAMES[id]}: codes of ${test.count} digits`, range, id: `plane-${id}`,
-        onmove: ([x, y]) => this.move(x / range[0], y / range[1]) });
+      const plane = new Plane({
+        label: `${NAMES[id]}: codes of ${test.count} digits`,
+        range,
+        id: `plane-${id}`,
+        onmove: ([x, y]) => this.move(x / range[0], y / range[1]),
+      });
       plane.dots = { xy: mu, labels: test.labels };
       const [start, end] = [from, to].map((i) => model.encode(test.x(i)).mu);
       const ends = [start, emptiest(mu, range), end];
@@ -50,17 +55,61 @@ export class Holes {
       plane.ring = plane.path[1];
       return { id, model, range, plane, ends, out, far };
     });
-    this.walk = slider({ label: `Walk from a ${FROM}, through nothing, to an ${TO}`, min: 0, max: 100, step: 1, value: 0, symbol: "z", id: "walk",
-      write: (v) => `${v}\u202f%`, onmove: (v) => this.#walk(v) });
+    this.walk = slider({
+      label: `Walk from a ${FROM}, through nothing, to an ${TO}`,
+      min: 0,
+      max: 100,
+      step: 1,
+      value: 0,
+      symbol: "z",
+      id: "walk",
+      write: (v) => `${v}\u202f%`,
+      onmove: (v) => this.#walk(v),
+    });
     this.answer = h("p", { class: "answer", role: "status" });
-    this.guess = h("fieldset", { class: "guess" }, h("legend", {}, "Guess: at the emptiest place of each plane (ringed), which of the two draws a digit?"),
-      press("The plain one", () => this.#reveal("plain")), press("The variational one", () => this.#reveal("cloud")),
-      press("Both", () => this.#reveal("both")), this.answer);
-    this.element = h("div", { class: "show" }, this.guess,
-      h("div", { class: "pair" }, this.sides.map(({ id, plane, out, far }) => h("div", { class: "half" }, h("h3", {}, NAMES[id]), plane.element,
-        figure(h("span", {}, h("b", { class: "sym-y" }, "x\u2032"), " here; nearest real digit: ", h("b", { class: "sym-loss" }, far)), out.element)))), digitKey(),
-      h("div", { class: "controls" }, this.walk.element,
-        press("Draw the whole plane", () => this.#paint(), { "data-testid": "paint", "aria-pressed": "false" })));
+    this.guess = h(
+      "fieldset",
+      { class: "guess" },
+      h("legend", {}, "Guess: at the emptiest place of each plane (ringed), which of the two draws a digit?"),
+      press("The plain one", () => this.#reveal("plain")),
+      press("The variational one", () => this.#reveal("cloud")),
+      press("Both", () => this.#reveal("both")),
+      this.answer,
+    );
+    this.element = h(
+      "div",
+      { class: "show" },
+      this.guess,
+      h(
+        "div",
+        { class: "pair" },
+        this.sides.map(({ id, plane, out, far }) =>
+          h(
+            "div",
+            { class: "half" },
+            h("h3", {}, NAMES[id]),
+            plane.element,
+            figure(
+              h(
+                "span",
+                {},
+                h("b", { class: "sym-y" }, "x\u2032"),
+                " here; nearest real digit: ",
+                h("b", { class: "sym-loss" }, far),
+              ),
+              out.element,
+            ),
+          ),
+        ),
+      ),
+      digitKey(),
+      h(
+        "div",
+        { class: "controls" },
+        this.walk.element,
+        press("Draw the whole plane", () => this.#paint(), { "data-testid": "paint", "aria-pressed": "false" }),
+      ),
+    );
     const place = ["x", "y"].map((key) => Number(asked.get(key)));
     if (asked.has("x") && place.every(Number.isFinite)) this.move(clamp(place[0], -1, 1), clamp(place[1], -1, 1));
     else this.#walk(0);
@@ -82,8 +131,9 @@ export class Holes {
     const [plain, cloud] = this.sides.map(({ far }) => Number(far.textContent));
     const right = cloud < plain ? "cloud" : "plain";
     const name = NAMES[right].toLowerCase();
-    this.answer.textContent = `${guess === right ? "Right." : "Look."} There the ${name} draws what is nearer to a real digit: a loss of `
-      + `${Math.min(plain, cloud).toFixed(1)} from the nearest one, against ${Math.max(plain, cloud).toFixed(1)}. Now walk.`;
+    this.answer.textContent =
+      `${guess === right ? "Right." : "Look."} There the ${name} draws what is nearer to a real digit: a loss of ` +
+      `${Math.min(plain, cloud).toFixed(1)} from the nearest one, against ${Math.max(plain, cloud).toFixed(1)}. Now walk.`;
   }
 
   #paint() {

@@ -1,4 +1,4 @@
-/* Step 7: draws from the prior, the nearest digits of training, a walk between two draws; and faces by the same dice. */
+/* Step 7: draws from the prior, the nearest digits of training, a walk between two draws; and drawn faces. */
 
 import { h } from "../../live/dom.js";
 import { askFloats, posted } from "../../live/net.js";
@@ -37,36 +37,87 @@ export class NewOnes {
       const button = h("button", { type: "button", class: "tile", onclick: () => this.#take(i) }, tile.element);
       return { tile, button };
     });
-    const outs = ["first", "second", "between", "near"].map((id) => [id, picture(side, "", { class: "large", id: `walk-${id}` })]);
+    const outs = ["first", "second", "between", "near"].map((id) => [
+      id,
+      picture(side, "", { class: "large", id: `walk-${id}` }),
+    ]);
     /** @type {Record<string, ReturnType<typeof picture>>} */
     this.outs = Object.fromEntries(outs);
     this.far = value("loss", "near-loss");
     this.usual = h("span", {});
-    this.walk = slider({ label: "Walk from the first to the second", min: 0, max: 100, step: 1, value: 50, symbol: "z", id: "new-walk", write: (v) => `${v}\u202f%`, onmove: () => {
-      this.#walked = true;
-      this.#between();
-      this.#check();
-    } });
-    const heat = slider({ label: "Temperature", min: 0, max: 2, step: 0.05, value: this.temperature, id: "temperature", write: (v) => Number(v).toFixed(2), onmove: (v) => {
-      this.temperature = v;
-      context.keep({ temperature: v });
-      this.#draw();
-      this.#check();
-    } });
-    this.faces = h("div", { class: "facerow" });
-    this.near = h("p", { class: "quiet", role: "status" });
-    this.element = h("div", { class: "show" },
-      h("div", { class: "controls" }, heat.element, press("Draw new ones", () => {
-        this.seed += 1;
-        context.keep({ seed: this.seed });
+    this.walk = slider({
+      label: "Walk from the first to the second",
+      min: 0,
+      max: 100,
+      step: 1,
+      value: 50,
+      symbol: "z",
+      id: "new-walk",
+      write: (v) => `${v}\u202f%`,
+      onmove: () => {
+        this.#walked = true;
+        this.#between();
+        this.#check();
+      },
+    });
+    const heat = slider({
+      label: "Temperature",
+      min: 0,
+      max: 2,
+      step: 0.05,
+      value: this.temperature,
+      id: "temperature",
+      write: (v) => Number(v).toFixed(2),
+      onmove: (v) => {
+        this.temperature = v;
+        context.keep({ temperature: v });
         this.#draw();
         this.#check();
-      }, { "data-testid": "redraw", class: "button plain primary" })),
-      h("div", { class: "draws wide", role: "group", "aria-label": "Draws from the prior; press two for the walk" }, this.tiles.map(({ button }) => button)),
-      h("div", { class: "quartet" }, figure("first", this.outs.first.element), figure(h("b", { class: "sym-y" }, "between"), this.outs.between.element), figure("second", this.outs.second.element),
-        figure(h("span", {}, `nearest of ${lessons.train.count.toLocaleString("en-GB")} training digits: `, this.far), this.outs.near.element)),
-      h("div", { class: "controls" }, this.walk.element), h("p", { class: "quiet" }, this.usual),
-      context.data.faces ? figure("Faces by the same temperature: nobody whom a camera saw", this.faces) : new Faces(context).missing(), this.near);
+      },
+    });
+    this.faces = h("div", { class: "facerow" });
+    this.near = h("p", { class: "quiet", role: "status" });
+    this.element = h(
+      "div",
+      { class: "show" },
+      h(
+        "div",
+        { class: "controls" },
+        heat.element,
+        press(
+          "Draw new ones",
+          () => {
+            this.seed += 1;
+            context.keep({ seed: this.seed });
+            this.#draw();
+            this.#check();
+          },
+          { "data-testid": "redraw", class: "button plain primary" },
+        ),
+      ),
+      h(
+        "div",
+        { class: "draws wide", role: "group", "aria-label": "Draws from the prior; press two for the walk" },
+        this.tiles.map(({ button }) => button),
+      ),
+      h(
+        "div",
+        { class: "quartet" },
+        figure("first", this.outs.first.element),
+        figure(h("b", { class: "sym-y" }, "between"), this.outs.between.element),
+        figure("second", this.outs.second.element),
+        figure(
+          h("span", {}, `nearest of ${lessons.train.count.toLocaleString("en-GB")} training digits: `, this.far),
+          this.outs.near.element,
+        ),
+      ),
+      h("div", { class: "controls" }, this.walk.element),
+      h("p", { class: "quiet" }, this.usual),
+      context.data.faces
+        ? figure("Faces by the same temperature: nobody whom a camera saw", this.faces)
+        : new Faces(context).missing(),
+      this.near,
+    );
     this.#draw();
   }
 
@@ -77,7 +128,9 @@ export class NewOnes {
 
   #draw() {
     const random = rng(this.seed);
-    this.codes = this.tiles.map(() => Float32Array.from({ length: this.model.d }, () => this.temperature * gaussian(random)));
+    this.codes = this.tiles.map(() =>
+      Float32Array.from({ length: this.model.d }, () => this.temperature * gaussian(random)),
+    );
     this.codes.forEach((z, i) => this.tiles[i].tile.show(this.model.decode(z), `Draw ${i + 1}`));
     this.#between();
     clearTimeout(this.later);
@@ -113,9 +166,13 @@ export class NewOnes {
     this.far.textContent = best.toFixed(1);
     this.tiles.forEach(({ button }, i) => button.toggleAttribute("data-end", i === first || i === second));
     this.typical ??= median(Array.from({ length: HELD }, (_, i) => this.#nearest(test.x(i)).best));
-    this.usual.textContent = `A real digit that training never saw has its nearest one at ${this.typical.toFixed(1)} in the middle. `
-      + `A copy would be near 0; ${best < 0.25 * this.typical ? "this is close to a copy." : "this is none."}`;
-    this.context.say(`At temperature ${Number(this.temperature).toFixed(2)}: ${Math.round(100 * t)} % of the way, and the nearest digit of training is at a loss of ${best.toFixed(1)}.`);
+    this.usual.textContent =
+      `A real digit that training never saw has its nearest one at ${this.typical.toFixed(1)} in the middle. ` +
+      `A copy would be near 0; ${best < 0.25 * this.typical ? "this is close to a copy." : "this is none."}`;
+    this.context.say(
+      `At temperature ${Number(this.temperature).toFixed(2)}: ${Math.round(100 * t)} % of the way, ` +
+        `and the nearest digit of training is at a loss of ${best.toFixed(1)}.`,
+    );
   }
 
   async #faces() {
@@ -126,16 +183,20 @@ export class NewOnes {
       const codes = await draws(faces, this.seed, this.temperature, FACES);
       const made = await pictures(faces, codes, 64);
       if (turn !== this.#asked) return;
-      this.faces.replaceChildren(...made.map((canvas, i) => {
-        canvas.setAttribute("role", "img");
-        canvas.setAttribute("aria-label", `A face that does not exist, draw ${i + 1}`);
-        canvas.dataset.face = String(i);
-        return canvas;
-      }));
+      this.faces.replaceChildren(
+        ...made.map((canvas, i) => {
+          canvas.setAttribute("role", "img");
+          canvas.setAttribute("aria-label", `A face that does not exist, draw ${i + 1}`);
+          canvas.dataset.face = String(i);
+          return canvas;
+        }),
+      );
       const found = await askFloats("api/learn/nearest", { model: faces.name }, posted(codes[0]));
       if (turn !== this.#asked) return;
       const [far, usual] = found;
-      this.near.textContent = `The nearest code of training to the first face is ${far.toFixed(1)} away; two different people of training are ${usual.toFixed(1)} from their nearest in the middle.`;
+      this.near.textContent =
+        `The nearest code of training to the first face is ${far.toFixed(1)} away; ` +
+        `a code of training has its own nearest other at ${usual.toFixed(1)} in the middle.`;
       const [neighbour] = await pictures(faces, [found.slice(2)], 64);
       if (turn !== this.#asked) return;
       neighbour.setAttribute("role", "img");

@@ -1,4 +1,4 @@
-/* Step 1: a picture through 1, 2, 4 ... 32 numbers and back; one that the reader draws, and a face through its strongest axes. */
+/* Step 1: a picture through 1, 2, 4 ... 32 numbers and back, drawn by the reader; and a face through its strongest axes. */
 
 import { h } from "../../live/dom.js";
 import { Faces } from "../faces.js";
@@ -35,31 +35,62 @@ export class Squeeze {
     });
     const first = Math.min(SHOWN - 1, Number(context.asked.get("picture") ?? 3) || 0);
     const offered = Array.from({ length: SHOWN }, (_, i) => i);
-    const examples = choices("A digit to squeeze", offered.map((i) => ({ x: test.x(i), side, says: `A ${test.label(i)}` })), (i) => {
-      context.keep({ picture: i });
-      this.pad.set(test.x(i));
-      this.x = test.x(i);
-      this.#show();
-    });
+    const examples = choices(
+      "A digit to squeeze",
+      offered.map((i) => ({ x: test.x(i), side, says: `A ${test.label(i)}` })),
+      (i) => {
+        context.keep({ picture: i });
+        this.pad.set(test.x(i));
+        this.x = test.x(i);
+        this.#show();
+      },
+    );
     examples.pick(first);
-    const amount = slider({ label: "Numbers in the code", min: 0, max: SIZES.length - 1, step: 1, value: this.size, symbol: "z", id: "squeeze",
-      write: (v) => String(SIZES[v]), onmove: (v) => {
+    const amount = slider({
+      label: "Numbers in the code",
+      min: 0,
+      max: SIZES.length - 1,
+      step: 1,
+      value: this.size,
+      symbol: "z",
+      id: "squeeze",
+      write: (v) => String(SIZES[v]),
+      onmove: (v) => {
         this.size = v;
         this.#squeezed = true;
         context.keep({ numbers: SIZES[v] });
         this.#show();
-      } });
+      },
+    });
     this.face = new Faces(context).squeeze();
-    this.element = h("div", { class: "show" },
-      h("div", { class: "trio" },
+    this.element = h(
+      "div",
+      { class: "show" },
+      h(
+        "div",
+        { class: "trio" },
         figure(h("span", {}, h("b", { class: "sym-x" }, "x"), ": draw here"), this.pad.element),
         h("div", { class: "neck", "aria-hidden": "true" }, h("i"), this.numbers, h("i")),
         figure(h("span", {}, h("b", { class: "sym-y" }, "x\u2032"), ": drawn again"), this.out.element),
-        figure(h("span", {}, "x\u2032 \u2212 x: ", h("b", { class: "sym-loss" }, "L = "), this.loss), this.off.element)),
-      h("div", { class: "controls" }, amount.element, press("Clear the pad", () => this.pad.clear(), { "data-testid": "clear" })),
+        figure(h("span", {}, "x\u2032 \u2212 x: ", h("b", { class: "sym-loss" }, "L = "), this.loss), this.off.element),
+      ),
+      h(
+        "div",
+        { class: "controls" },
+        amount.element,
+        press("Clear the pad", () => this.pad.clear(), { "data-testid": "clear" }),
+      ),
       examples.element,
-      figure("The same picture through each size of code, and the loss of each", h("ol", { class: "shelf" }, this.row.map(({ element }) => element))),
-      this.face.element);
+      figure(
+        "The same picture through each size of code, and the loss of each",
+        h(
+          "ol",
+          { class: "shelf" },
+          this.row.map(({ element }) => element),
+        ),
+      ),
+      this.face.element,
+    );
     this.pad.set(test.x(first));
     this.x = test.x(first);
     this.#show();

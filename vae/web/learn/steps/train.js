@@ -35,23 +35,76 @@ export class Train {
     this.pixels = h("output", { class: "sym-loss", "data-testid": "train-pixels" });
     this.kl = h("output", { class: "sym-sigma", "data-testid": "train-kl" });
     this.groups = h("output", { "data-testid": "silhouette" });
-    this.curve = h("canvas", { class: "curve", width: 800, height: 200, role: "img", "aria-label": "The two terms of the loss over the steps" });
+    this.curve = h("canvas", {
+      class: "curve",
+      width: 800,
+      height: 200,
+      role: "img",
+      "aria-label": "The two terms of the loss over the steps",
+    });
     this.play = press("\u25b6 Train", () => this.#toggle(), { "data-testid": "play", class: "button plain primary" });
     this.slow = h("input", { type: "checkbox", "data-testid": "slow" });
-    this.want = radios("learn-want", "What is minimised", [["both", "Both wishes"], ["pixels", "Reconstruction only"], ["kl", "KL only"]], (want) => {
-      this.trainer.want = /** @type {any} */ (want);
-    }, { chosen: "both" });
-    this.beta = slider({ label: "\u03b2", min: -2, max: 1, step: 0.1, value: Math.log10(0.5), id: "train-beta", write: (v) => (10 ** v).toPrecision(2),
-      onmove: (v) => (this.trainer.beta = 10 ** v) });
-    this.element = h("div", { class: "show" },
-      h("div", { class: "controls" }, this.play, press("One step", () => this.#one(), { "data-testid": "step" }), press("Start again", () => this.#fresh(this.seed + 1), { "data-testid": "fresh" }),
-        h("label", { class: "switch" }, this.slow, h("span", {}, "Slow"))),
+    this.want = radios(
+      "learn-want",
+      "What is minimised",
+      [
+        ["both", "Both wishes"],
+        ["pixels", "Reconstruction only"],
+        ["kl", "KL only"],
+      ],
+      (want) => {
+        this.trainer.want = /** @type {any} */ (want);
+      },
+      { chosen: "both" },
+    );
+    this.beta = slider({
+      label: "\u03b2",
+      min: -2,
+      max: 1,
+      step: 0.1,
+      value: Math.log10(0.5),
+      id: "train-beta",
+      write: (v) => (10 ** v).toPrecision(2),
+      onmove: (v) => (this.trainer.beta = 10 ** v),
+    });
+    this.element = h(
+      "div",
+      { class: "show" },
+      h(
+        "div",
+        { class: "controls" },
+        this.play,
+        press("One step", () => this.#one(), { "data-testid": "step" }),
+        press("Start again", () => this.#fresh(this.seed + 1), { "data-testid": "fresh" }),
+        h("label", { class: "switch" }, this.slow, h("span", {}, "Slow")),
+      ),
       h("div", { class: "controls" }, this.want.element, this.beta.element),
-      h("div", { class: "two" }, h("div", {}, this.plane.element, digitKey()),
-        h("div", { class: "aside" },
-          h("p", { class: "line" }, "Steps ", this.steps), h("p", { class: "line" }, h("b", { class: "sym-loss" }, "L "), this.pixels), h("p", { class: "line" }, h("b", { class: "sym-sigma" }, "KL "), this.kl),
-          h("p", { class: "line" }, "Groups apart (silhouette) ", this.groups), figure(h("span", {}, h("b", { class: "sym-loss" }, "L"), " and ", h("b", { class: "sym-sigma" }, "KL"), " over the steps"), this.curve),
-          h("p", { class: "quiet" }, "Colours are the digits\u2019 names, which training never sees."))));
+      h(
+        "div",
+        { class: "two" },
+        h("div", {}, this.plane.element, digitKey()),
+        h(
+          "div",
+          { class: "aside" },
+          h("p", { class: "line" }, "Steps ", this.steps),
+          h("p", { class: "line" }, h("b", { class: "sym-loss" }, "L "), this.pixels),
+          h("p", { class: "line" }, h("b", { class: "sym-sigma" }, "KL "), this.kl),
+          h("p", { class: "line" }, "Groups apart (silhouette) ", this.groups),
+          figure(
+            h(
+              "span",
+              {},
+              h("b", { class: "sym-loss" }, "L"),
+              " and ",
+              h("b", { class: "sym-sigma" }, "KL"),
+              " over the steps",
+            ),
+            this.curve,
+          ),
+          h("p", { class: "quiet" }, "Colours are the digits\u2019 names, which training never sees."),
+        ),
+      ),
+    );
     this.#fresh(this.seed);
   }
 
@@ -95,7 +148,8 @@ export class Train {
         if (this.#frames % 20 === 0) this.#learn();
       } else {
         const until = performance.now() + FRAME_MS;
-        do this.#learn(); while (performance.now() < until);
+        do this.#learn();
+        while (performance.now() < until);
       }
       this.#show(this.#frames % GRID_EACH === 0);
     };
@@ -126,7 +180,8 @@ export class Train {
     this.steps.textContent = String(trainer.steps);
     this.pixels.textContent = last.length ? average(0).toFixed(2) : "\u2013";
     this.kl.textContent = last.length ? average(1).toFixed(2) : "\u2013";
-    if (whole && trainer.steps && (!this.#playing || this.#frames % SAY_EACH === 0)) this.context.say(`After ${trainer.steps} steps: L ${average(0).toFixed(1)}, KL ${average(1).toFixed(1)}.`);
+    if (whole && trainer.steps && (!this.#playing || this.#frames % SAY_EACH === 0))
+      this.context.say(`After ${trainer.steps} steps: L ${average(0).toFixed(1)}, KL ${average(1).toFixed(1)}.`);
   }
 
   #plot() {
@@ -142,7 +197,12 @@ export class Train {
       on.strokeStyle = style.getPropertyValue(name);
       on.lineWidth = 3;
       on.beginPath();
-      points.forEach((point, i) => on.lineTo((i / Math.max(1, points.length - 1)) * width, height - 4 - (height - 8) * Math.min(1, point[k] / most)));
+      points.forEach((point, i) =>
+        on.lineTo(
+          (i / Math.max(1, points.length - 1)) * width,
+          height - 4 - (height - 8) * Math.min(1, point[k] / most),
+        ),
+      );
       on.stroke();
     });
   }
@@ -153,7 +213,7 @@ export class Train {
   }
 }
 
-/** Mean silhouette of the first dots (Rousseeuw 1987): a, the mean distance to one's own group; b, to the nearest other. */
+/** Mean silhouette of the first dots (Rousseeuw 1987): the distance to one's own group beside that to the nearest other. */
 export function silhouette(xy, labels, count) {
   let total = 0;
   for (let i = 0; i < count; i++) {

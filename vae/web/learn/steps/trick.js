@@ -1,7 +1,8 @@
 /* Step 4: z = mu + sigma eps with eps under the hand, the graph of the sum, and the gradient's way around the die. */
 
-import { h, svg } from "../../live/dom.js";
+import { h } from "../../live/dom.js";
 import { signed } from "../../live/numbers.js";
+import { Graph } from "../graph.js";
 import { figure, listed, picture, press, slider, value } from "../parts.js";
 import { draw, pixelLoss } from "../sums.js";
 import { gaussian, rng } from "../trainer.js";
@@ -9,15 +10,6 @@ import { gaussian, rng } from "../trainer.js";
 const SHOWN = 24; // the test digit of this step
 const NUDGE = 1e-2;
 const THROWS = 6;
-
-/** Nodes of the graph: id, symbol, what is written, place. @type {[string, string, string, number, number][]} */
-const NODES = [
-  ["x", "x", "x", 50, 150], ["encoder", "", "encoder", 160, 150], ["mu", "mu", "\u03bc", 290, 70], ["sigma", "sigma", "\u03c3", 290, 230],
-  ["eps", "eps", "\u03b5", 290, 330], ["times", "", "\u00d7", 400, 230], ["plus", "", "+", 400, 150], ["z", "z", "z", 490, 150],
-  ["decoder", "", "decoder", 600, 150], ["y", "y", "x\u2032", 710, 150], ["L", "loss", "L", 790, 150],
-];
-const EDGES = [["x", "encoder"], ["encoder", "mu"], ["encoder", "sigma"], ["mu", "plus"], ["sigma", "times"], ["eps", "times"], ["times", "plus"],
-  ["plus", "z"], ["z", "decoder"], ["decoder", "y"], ["y", "L"]];
 
 export class Trick {
   #moved = false;
@@ -34,30 +26,95 @@ export class Trick {
     this.mu = mu;
     this.sigma = sigma;
     this.eps = Float32Array.from(["e0", "e1"], (key) => Number(asked.get(key)) || 0);
-    this.sliders = [0, 1].map((j) => slider({ label: `\u03b5${"\u2081\u2082"[j]}`, min: -3, max: 3, step: 0.05, value: this.eps[j], symbol: "eps", id: `eps-${j}`,
-      write: (v) => signed(Number(v)), onmove: (v) => {
-        this.eps[j] = v;
-        this.#moved = true;
-        this.#show();
-      } }));
+    this.sliders = [0, 1].map((j) =>
+      slider({
+        label: `\u03b5${"\u2081\u2082"[j]}`,
+        min: -3,
+        max: 3,
+        step: 0.05,
+        value: this.eps[j],
+        symbol: "eps",
+        id: `eps-${j}`,
+        write: (v) => signed(Number(v)),
+        onmove: (v) => {
+          this.eps[j] = v;
+          this.#moved = true;
+          this.#show();
+        },
+      }),
+    );
     this.out = picture(lessons.test.side, "The picture drawn from z", { class: "large", id: "drawn" });
     this.input = picture(lessons.test.side, `The picture x, a ${lessons.test.label(SHOWN)}`, { class: "large" });
-    this.texts = Object.fromEntries([["mu", "mu"], ["sigma", "sigma"], ["eps", "eps"], ["z", "z"], ["loss", "loss"], ["dmu", "loss"], ["dsigma", "loss"], ["check", "loss"]]
-      .map(([id, symbol]) => [id, value(symbol, `trick-${id}`)]));
-    this.graph = h("div", { class: "graph" });
-    this.where = h("button", { type: "button", class: "button plain", "aria-pressed": "false", "data-testid": "die", onclick: () => this.#place(!this.inside) }, "Put the die in the way");
-    const row = (sign, symbol, id, after = "") => h("p", { class: "line" }, h("b", { class: `sym-${symbol}` }, `${sign} = `), this.texts[id], after);
-    this.slopes = h("div", { class: "slopes", role: "status", hidden: true }, row("\u2202L/\u2202\u03bc", "mu", "dmu"), row("\u2202L/\u2202\u03c3", "sigma", "dsigma"),
-      h("p", { class: "quiet", "data-testid": "trick-check" }));
-    this.element = h("div", { class: "show" }, this.graph,
-      h("div", { class: "two narrow" },
-        h("div", { class: "controls stack" }, ...this.sliders.map(({ element }) => element),
-          h("div", { class: "buttons" }, press("Throw the die", () => this.#throw(), { "data-testid": "throw" }),
-            press("Backward", () => this.#backward(), { class: "button plain primary", "data-testid": "backward" }), this.where), this.slopes),
-        h("div", { class: "aside" }, h("div", { class: "couple" }, figure(h("b", { class: "sym-x" }, "x"), this.input.element), figure(h("b", { class: "sym-y" }, "x\u2032"), this.out.element)),
-          row("\u03bc", "mu", "mu"), row("\u03c3", "sigma", "sigma"), row("z", "z", "z"), row("L", "loss", "loss"))));
+    this.texts = Object.fromEntries(
+      [
+        ["mu", "mu"],
+        ["sigma", "sigma"],
+        ["eps", "eps"],
+        ["z", "z"],
+        ["loss", "loss"],
+        ["dmu", "loss"],
+        ["dsigma", "loss"],
+        ["check", "loss"],
+      ].map(([id, symbol]) => [id, value(symbol, `trick-${id}`)]),
+    );
+    this.graph = new Graph();
+    this.where = h(
+      "button",
+      {
+        type: "button",
+        class: "button plain",
+        "aria-pressed": "false",
+        "data-testid": "die",
+        onclick: () => this.#place(!this.inside),
+      },
+      "Put the die in the way",
+    );
+    const row = (sign, symbol, id, after = "") =>
+      h("p", { class: "line" }, h("b", { class: `sym-${symbol}` }, `${sign} = `), this.texts[id], after);
+    this.slopes = h(
+      "div",
+      { class: "slopes", role: "status", hidden: true },
+      row("\u2202L/\u2202\u03bc", "mu", "dmu"),
+      row("\u2202L/\u2202\u03c3", "sigma", "dsigma"),
+      h("p", { class: "quiet", "data-testid": "trick-check" }),
+    );
+    this.element = h(
+      "div",
+      { class: "show" },
+      this.graph.element,
+      h(
+        "div",
+        { class: "two narrow" },
+        h(
+          "div",
+          { class: "controls stack" },
+          ...this.sliders.map(({ element }) => element),
+          h(
+            "div",
+            { class: "buttons" },
+            press("Throw the die", () => this.#throw(), { "data-testid": "throw" }),
+            press("Backward", () => this.#backward(), { class: "button plain primary", "data-testid": "backward" }),
+            this.where,
+          ),
+          this.slopes,
+        ),
+        h(
+          "div",
+          { class: "aside" },
+          h(
+            "div",
+            { class: "couple" },
+            figure(h("b", { class: "sym-x" }, "x"), this.input.element),
+            figure(h("b", { class: "sym-y" }, "x\u2032"), this.out.element),
+          ),
+          row("\u03bc", "mu", "mu"),
+          row("\u03c3", "sigma", "sigma"),
+          row("z", "z", "z"),
+          row("L", "loss", "loss"),
+        ),
+      ),
+    );
     this.input.show(this.x);
-    this.#draw("");
     this.#show();
   }
 
@@ -85,12 +142,16 @@ export class Trick {
     const z = draw(this.mu, this.sigma, this.eps);
     this.out.show(this.model.decode(z));
     const loss = this.#loss(this.mu, this.sigma, this.eps);
-    Object.entries({ mu: this.mu, sigma: this.sigma, z }).forEach(([id, values]) => (this.texts[id].textContent = listed(values)));
+    Object.entries({ mu: this.mu, sigma: this.sigma, z }).forEach(
+      ([id, values]) => (this.texts[id].textContent = listed(values)),
+    );
     this.texts.loss.textContent = loss.toFixed(3);
     this.slopes.hidden = true;
-    this.#draw("");
+    this.graph.show(this.inside, "");
     this.context.keep({ e0: this.eps[0].toFixed(2), e1: this.eps[1].toFixed(2) });
-    this.context.say(`With epsilon ${listed(this.eps, 2)} the code is ${listed(z, 2)}, and the loss ${loss.toFixed(1)}.`);
+    this.context.say(
+      `With epsilon ${listed(this.eps, 2)} the code is ${listed(z, 2)}, and the loss ${loss.toFixed(1)}.`,
+    );
   }
 
   #backward() {
@@ -100,14 +161,20 @@ export class Trick {
       const random = rng((this.context.lessons.test.count + Math.round(1e4 * this.eps[0])) >>> 0);
       const answers = Array.from({ length: THROWS }, () => {
         const thrown = () => [gaussian(random), gaussian(random)];
-        return (this.#loss([this.mu[0] + NUDGE, this.mu[1]], this.sigma, thrown()) - this.#loss(this.mu, this.sigma, thrown())) / NUDGE;
+        return (
+          (this.#loss([this.mu[0] + NUDGE, this.mu[1]], this.sigma, thrown()) -
+            this.#loss(this.mu, this.sigma, thrown())) /
+          NUDGE
+        );
       });
       this.texts.dmu.textContent = this.texts.dsigma.textContent = "none";
       if (check) {
-        check.textContent = `The die is thrown anew each time, so no slope passes it. Nudge \u03bc all the same and compare: ${
-          answers.map((v) => signed(v, 0)).join(", ")}. Noise.`;
+        const noise = answers.map((v) => signed(v, 0)).join(", ");
+        check.textContent =
+          "The die is thrown anew each time, so no slope passes it. " +
+          `Nudge \u03bc all the same and compare: ${noise}. Noise.`;
       }
-      this.#draw("cut");
+      this.graph.show(this.inside, "cut");
       this.context.say("With the die in the way there is no gradient for mu and sigma.");
       if (this.#moved && this.#passed) this.context.done();
       return;
@@ -123,40 +190,9 @@ export class Trick {
     this.texts.dmu.textContent = write(dz);
     this.texts.dsigma.textContent = write(dsigma);
     if (check) check.textContent = `Checked by nudging \u03bc by ${NUDGE} with the same \u03b5: ${write(nudged)}.`;
-    this.#draw("back");
+    this.graph.show(this.inside, "back");
     this.#passed = true;
     this.context.say(`Backward: the slope by mu is ${write(dz)}, by sigma ${write(dsigma)}.`);
-  }
-
-  /* The graph; state: "back" lights the gradient's way, "cut" shows where it ends. */
-  /** @param {"" | "back" | "cut"} state */
-  #draw(state) {
-    const { inside } = this;
-    const place = Object.fromEntries(NODES.map(([id, , , x, y]) => [id, [x, y]]));
-    const dieAt = inside ? [400, 150] : place.eps;
-    const nodes = NODES.filter(([id]) => !inside || !["eps", "times", "plus"].includes(id));
-    const edges = inside ? [["x", "encoder"], ["encoder", "mu"], ["encoder", "sigma"], ["mu", "die"], ["sigma", "die"], ["die", "z"], ["z", "decoder"], ["decoder", "y"], ["y", "L"]] : EDGES;
-    const at = (id) => (id === "die" ? dieAt : place[id]);
-    const blocked = (a, b) => (inside ? ["mu", "sigma", "die"].includes(b) || a === "die" || b === "encoder" || a === "x" || a === "encoder" : a === "eps" || a === "x");
-    const lines = edges.map(([a, b]) => {
-      const [[ax, ay], [bx, by]] = [at(a), at(b)];
-      const lit = state && !blocked(a, b);
-      return svg("path", { d: `M${ax} ${ay}L${bx} ${by}`, class: lit ? "edge back" : state === "cut" && blocked(a, b) ? "edge cut" : "edge" });
-    });
-    const shapes = nodes.map(([id, symbol, written, x, y]) => {
-      const round = written.length <= 2;
-      const shape = round ? svg("circle", { cx: x, cy: y, r: ["+", "\u00d7"].includes(written) ? 16 : 24 }) : svg("rect", { x: x - 58, y: y - 24, width: 116, height: 48, rx: 10 });
-      const label = svg("text", { x, y: y + 7, "text-anchor": "middle" }, document.createTextNode(written));
-      return svg("g", { class: `node ${symbol ? `sym-${symbol}` : ""}`, "data-node": id }, shape, label);
-    });
-    const [dx, dy] = dieAt;
-    const die = svg("g", { class: `die ${inside ? "inside" : ""}` }, svg("rect", { x: dx - 26, y: dy - 26, width: 52, height: 52, rx: 9 }),
-      ...[[-11, -11], [11, 11], [0, 0], [-11, 11], [11, -11]].map(([px, py]) => svg("circle", { cx: dx + px, cy: dy + py, r: 4 })));
-    const words = svg("text", { x: dx + 40, y: inside ? dy + 52 : dy + 6, class: "note" }, document.createTextNode(inside ? "the die is in the way" : "the die, outside"));
-    const said = inside ? "mu and sigma go into the die, and z comes out of it" : "z is mu plus sigma times epsilon, and the die only makes epsilon";
-    const drawing = svg("svg", { viewBox: `10 30 820 ${inside ? 240 : 335}`, role: "img", "aria-label": `Graph of the computation: ${said}.` }, ...lines, ...(inside ? [...shapes, die] : [...shapes.filter((s) => s.dataset.node !== "eps"), die]), words);
-    if (!inside) drawing.append(svg("text", { x: place.eps[0] - 52, y: place.eps[1] + 7, class: "sym-eps big" }, document.createTextNode("\u03b5")));
-    this.graph.replaceChildren(drawing);
   }
 
   close() {}

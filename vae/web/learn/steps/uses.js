@@ -14,7 +14,15 @@ export class Uses {
   constructor(context) {
     this.context = context;
     const order = [...context.data.uses].sort((a, b) => Number(Boolean(b.model)) - Number(Boolean(a.model)));
-    this.element = h("div", { class: "show" }, h("div", { class: "worlds" }, order.map((use) => this.#card(use))));
+    this.element = h(
+      "div",
+      { class: "show" },
+      h(
+        "div",
+        { class: "worlds" },
+        order.map((use) => this.#card(use)),
+      ),
+    );
     const here = order.filter(({ model }) => model).length;
     context.say(`${here} of ${order.length} worlds are installed here.`);
   }
@@ -22,8 +30,18 @@ export class Uses {
   #card({ id, title, text, limit, page, model }) {
     const words = [h("h3", {}, title), h("p", {}, text), h("p", { class: "limit" }, h("b", {}, "Its limit: "), limit)];
     if (!model) {
-      return h("article", { class: "world absent", "data-world": id }, ...words,
-        h("p", { class: "quiet" }, "Not installed here; ", h("a", { href: address("train") }, "Train"), " makes one from pictures of your own."));
+      return h(
+        "article",
+        { class: "world absent", "data-world": id },
+        ...words,
+        h(
+          "p",
+          { class: "quiet" },
+          "Not installed here; ",
+          h("a", { href: address("train") }, "Train"),
+          " makes one from pictures of your own.",
+        ),
+      );
     }
     const still = new Still(model, `${title}: a picture by ${model.title}`);
     const show = async (value, byHand) => {
@@ -38,9 +56,34 @@ export class Uses {
       this.context.done();
     };
     const fail = (error) => this.context.say(error.message);
-    const move = slider({ label: `Strongest direction of ${title}`, min: -3, max: 3, step: 0.1, value: 0, symbol: "z", id: `world-${id}`, write: (v) => signed(Number(v), 1), onmove: (v) => show(v, true).catch(fail) });
+    const move = slider({
+      label: `Strongest direction of ${title}`,
+      min: -3,
+      max: 3,
+      step: 0.1,
+      value: 0,
+      symbol: "z",
+      id: `world-${id}`,
+      write: (v) => signed(Number(v), 1),
+      onmove: (v) => show(v, true).catch(fail),
+    });
     show(0, false).catch(fail);
-    return h("article", { class: "world", "data-world": id }, still.element, h("div", {}, ...words, move.element, h("a", { href: `${address(page)}?model=${encodeURIComponent(model.name)}` }, `Go on with ${model.title} \u2192`)));
+    return h(
+      "article",
+      { class: "world", "data-world": id },
+      still.element,
+      h(
+        "div",
+        {},
+        ...words,
+        move.element,
+        h(
+          "a",
+          { href: `${address(page)}?model=${encodeURIComponent(model.name)}` },
+          `Go on with ${model.title} \u2192`,
+        ),
+      ),
+    );
   }
 
   close() {

@@ -20,30 +20,83 @@ export class Wishes {
     const { lessons, asked } = context;
     const { test } = lessons;
     this.seen = new Set();
-    this.models = lessons.about.models.filter(({ name }) => name.startsWith("beta-")).map(({ name }) => lessons.model(name));
+    this.models = lessons.about.models
+      .filter(({ name }) => name.startsWith("beta-"))
+      .map(({ name }) => lessons.model(name));
     const betas = this.models.map(({ about }) => about.beta);
     this.at = Math.max(0, betas.indexOf(Number(asked.get("beta") ?? 1)));
     this.seen.add(this.at);
     this.picture = Math.min(OFFERED - 1, Number(asked.get("picture") ?? 2) || 0);
     this.columns = this.models.map((model, k) => this.#column(model, k));
-    this.slider = slider({ label: "\u03b2, the weight of the second wish", min: 0, max: betas.length - 1, step: 1, value: this.at, id: "beta",
-      write: (v) => String(betas[v]), onmove: (v) => this.#choose(v) });
-    const pick = choices("Picture", Array.from({ length: OFFERED }, (_, i) => ({ x: test.x(i + 40), side: test.side, says: `A ${test.label(i + 40)}` })), (i) => {
-      this.picture = i;
-      context.keep({ picture: i });
-      this.#show();
+    this.slider = slider({
+      label: "\u03b2, the weight of the second wish",
+      min: 0,
+      max: betas.length - 1,
+      step: 1,
+      value: this.at,
+      id: "beta",
+      write: (v) => String(betas[v]),
+      onmove: (v) => this.#choose(v),
     });
+    const pick = choices(
+      "Picture",
+      Array.from({ length: OFFERED }, (_, i) => ({
+        x: test.x(i + 40),
+        side: test.side,
+        says: `A ${test.label(i + 40)}`,
+      })),
+      (i) => {
+        this.picture = i;
+        context.keep({ picture: i });
+        this.#show();
+      },
+    );
     pick.pick(this.picture);
-    this.texts = Object.fromEntries(["pixels", "formula", "integral", "total"].map((id) => [id, value("loss", `wish-${id}`)]));
-    this.terms = bars("Both wishes by number", [{ symbol: "sigma", says: "KL" }, { symbol: "y", says: "worth to the picture" }]);
+    this.texts = Object.fromEntries(
+      ["pixels", "formula", "integral", "total"].map((id) => [id, value("loss", `wish-${id}`)]),
+    );
+    this.terms = bars("Both wishes by number", [
+      { symbol: "sigma", says: "KL" },
+      { symbol: "y", says: "worth to the picture" },
+    ]);
     const line = (words, id) => h("p", { class: "line" }, `${words} `, this.texts[id]);
-    this.element = h("div", { class: "show" }, h("div", { class: "controls" }, this.slider.element),
-      h("div", { class: "columns", role: "group", "aria-label": "Six models, by beta" },
-        this.columns.map(({ element }) => element)),
+    this.element = h(
+      "div",
+      { class: "show" },
+      h("div", { class: "controls" }, this.slider.element),
+      h(
+        "div",
+        { class: "columns", role: "group", "aria-label": "Six models, by beta" },
+        this.columns.map(({ element }) => element),
+      ),
       pick.element,
-      h("div", { class: "two even" }, figure(h("span", {}, "Each of the eight numbers: ", h("b", { class: "sym-sigma" }, "its KL"), ", and ", h("b", { class: "sym-y" }, "what the picture loses without it"), ", in nats, over unseen digits; faint where collapsed"), this.terms.element),
-        h("div", { class: "aside" }, h("h3", {}, "This one picture"), line("L, by pixels:", "pixels"), line("KL, by the formula:", "formula"), line("KL, integrated on the spot:", "integral"), line("L + \u03b2 KL =", "total"),
-          h("p", { class: "quiet" }, "The dashed circles are the prior, one and two sigma wide."))));
+      h(
+        "div",
+        { class: "two even" },
+        figure(
+          h(
+            "span",
+            {},
+            "Each of the eight numbers: ",
+            h("b", { class: "sym-sigma" }, "its KL"),
+            ", and ",
+            h("b", { class: "sym-y" }, "what the picture loses without it"),
+            ", in nats, over unseen digits; faint where collapsed",
+          ),
+          this.terms.element,
+        ),
+        h(
+          "div",
+          { class: "aside" },
+          h("h3", {}, "This one picture"),
+          line("L, by pixels:", "pixels"),
+          line("KL, by the formula:", "formula"),
+          line("KL, integrated on the spot:", "integral"),
+          line("L + \u03b2 KL =", "total"),
+          h("p", { class: "quiet" }, "The dashed circles are the prior, one and two sigma wide."),
+        ),
+      ),
+    );
     this.#show();
     this.#ahead(0);
   }
@@ -69,9 +122,13 @@ export class Wishes {
     }
     const order = [...kl.keys()].sort((a, b) => kl[b] - kl[a]);
     const xy = new Float32Array(2 * test.count);
-    for (let i = 0; i < test.count; i++) xy.set([codes.mu[i * model.d + order[0]], codes.mu[i * model.d + order[1]]], 2 * i);
+    for (let i = 0; i < test.count; i++)
+      xy.set([codes.mu[i * model.d + order[0]], codes.mu[i * model.d + order[1]]], 2 * i);
     const far = Math.max(RANGE, ...reach(xy)); // each cloud whole; the dashed circles are the same prior in all
-    const plane = new Plane({ label: `beta ${model.about.beta}: the two strongest numbers of ${test.count} digits`, range: [far, far] });
+    const plane = new Plane({
+      label: `beta ${model.about.beta}: the two strongest numbers of ${test.count} digits`,
+      range: [far, far],
+    });
     plane.prior = true;
     plane.dots = { xy, labels: test.labels };
     const out = picture(test.side, "", { id: `wish-out-${k}` });
@@ -81,24 +138,49 @@ export class Wishes {
       tile.show(model.decode(Float32Array.from({ length: model.d }, () => gaussian(random))));
       return tile;
     });
-    const element = h("button", { type: "button", class: "column", tabindex: -1, "data-beta": model.about.beta, onclick: () => {
-      this.slider.set(k);
-      this.#choose(k);
-    } }, h("b", {}, String(model.about.beta)), plane.element, out.element, h("span", { class: "tiles" }, tiles.map((tile) => tile.element)));
+    const element = h(
+      "button",
+      {
+        type: "button",
+        class: "column",
+        tabindex: -1,
+        "data-beta": model.about.beta,
+        onclick: () => {
+          this.slider.set(k);
+          this.#choose(k);
+        },
+      },
+      h("b", {}, String(model.about.beta)),
+      plane.element,
+      out.element,
+      h(
+        "span",
+        { class: "tiles" },
+        tiles.map((tile) => tile.element),
+      ),
+    );
     /** @type {number[] | null} */
     let worth = null;
-    return { model, plane, out, element, kl, order,
+    return {
+      model,
+      plane,
+      out,
+      element,
+      kl,
+      order,
       /* What a picture's loss grows by where one number says nothing. */
-      worth: () => (worth ??= Array.from({ length: model.d }, (_, j) => {
-        let more = 0;
-        for (let i = 0; i < AVERAGED; i++) {
-          const mu = codes.mu.slice(i * model.d, (i + 1) * model.d);
-          const whole = pixelLoss(test.x(i), model.decode(mu));
-          mu[j] = 0;
-          more += (pixelLoss(test.x(i), model.decode(mu)) - whole) / AVERAGED;
-        }
-        return Math.max(0, more);
-      })) };
+      worth: () =>
+        (worth ??= Array.from({ length: model.d }, (_, j) => {
+          let more = 0;
+          for (let i = 0; i < AVERAGED; i++) {
+            const mu = codes.mu.slice(i * model.d, (i + 1) * model.d);
+            const whole = pixelLoss(test.x(i), model.decode(mu));
+            mu[j] = 0;
+            more += (pixelLoss(test.x(i), model.decode(mu)) - whole) / AVERAGED;
+          }
+          return Math.max(0, more);
+        })),
+    };
   }
 
   /** @param {number} k */
@@ -132,9 +214,17 @@ export class Wishes {
     const { kl, worth, model, order } = this.columns[this.at];
     const each = worth();
     const gone = [...kl].filter((v) => v < COLLAPSED).length;
-    this.terms.show(order.map((j) => [kl[j], each[j]]), { faint: order.map((j) => kl[j] < COLLAPSED) });
+    this.terms.show(
+      order.map((j) => [kl[j], each[j]]),
+      { faint: order.map((j) => kl[j] < COLLAPSED) },
+    );
     const { psnr } = model.about.figures;
-    const words = gone === 0 ? "none of the eight numbers has collapsed" : gone === model.d ? "all eight numbers have collapsed: every picture is the same" : `${gone} of the eight numbers have collapsed`;
+    const words =
+      gone === 0
+        ? "none of the eight numbers has collapsed"
+        : gone === model.d
+          ? "all eight numbers have collapsed: every picture is the same"
+          : `${gone} of the eight numbers have collapsed`;
     const held = model.about.beta === 0 ? " Nothing holds the codes near the prior, so draws from it miss them." : "";
     this.context.say(`\u03b2 = ${model.about.beta}: pictures come back at ${psnr.toFixed(1)} dB, and ${words}.${held}`);
   }
