@@ -198,6 +198,7 @@ def test_holes(tab: Page, app_url: str) -> None:
     tab_to(tab, tab.get_by_role("button", name="The plain one"))
     tab.keyboard.press("Enter")
     expect(tab.get_by_test_id("out-plain")).to_be_visible()
+    expect(tab.get_by_test_id("paint")).to_have_attribute("aria-pressed", "true")  # what every place would draw
     hole, filled = number(tab, "far-plain"), number(tab, "far-cloud")
     assert hole > 3 * filled  # what the step says is so
     expect(tab.locator(".answer")).to_contain_text(f"{filled:.1f} from the nearest one, against {hole:.1f}")
@@ -363,14 +364,14 @@ def test_new_ones(tab: Page, app_url: str, bundle: Bundle) -> None:
     assert (levels(tab, "walk-between") == levels(tab, "walk-second")).all()
     assert done(tab)
     faces = latent.sample(bundle, 5, 0.6, 5)
-    wanted = bundle.decode(faces, size=64)[0].astype(int)
-    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, 64, 64).data)"
+    wanted = bundle.decode(faces[:1])[0].astype(int)
+    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, 128, 128).data)"
 
     def drawn() -> bool:
         canvas = tab.locator("canvas[data-face='0']")
         return (
             canvas.count() == 1
-            and np.abs(np.array(canvas.evaluate(read)).reshape(64, 64, 4)[..., :3] - wanted).max() <= 2
+            and np.abs(np.array(canvas.evaluate(read)).reshape(128, 128, 4)[..., :3] - wanted).max() <= 2
         )
 
     eventually(tab, drawn, lambda: "the faces of this seed and temperature do not come")
@@ -423,6 +424,8 @@ def test_directions(tab: Page, app_url: str, bundle: Bundle) -> None:
     eventually(
         tab, lambda: np.abs(pixels("face-mix") - mixed).max() <= 2, lambda: "A with the fine levels of B does not come"
     )
+    press(tab, "others", "Enter")
+    eventually(tab, lambda: np.abs(pixels("face-mix") - mixed).mean() > 2, lambda: "no other faces come")
 
 
 def test_uses(tab: Page, app_url: str, bundle: Bundle) -> None:

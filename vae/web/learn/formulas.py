@@ -98,10 +98,9 @@ def to_tex(node: ast.expr) -> str:
         return r",\, ".join(map(to_tex, node.elts))
     if isinstance(node, ast.Call):
         inner, name = to_tex(node.args[0]), node.func.id
+        loose = isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, (ast.Add, ast.Sub))
         if name == "sum":
-            return (
-                rf"\sum \left({inner}\right)" if isinstance(node.args[0].op, (ast.Add, ast.Sub)) else rf"\sum {inner}"
-            )
+            return rf"\sum \left({inner}\right)" if loose else rf"\sum {inner}"
         return rf"\log {inner}" if name == "log" else rf"{_name(name)}({inner})"
     if isinstance(node, ast.BinOp):
         left, right = to_tex(node.left), to_tex(node.right)

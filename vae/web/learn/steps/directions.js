@@ -15,7 +15,12 @@ const TEN = 10;
 const DRAGGED = 6;
 const STATES = ["", "with", "without"];
 const GROUPS = ["coarse", "middle", "fine"];
-const SOURCES = [28, 12]; // seeds of the two faces; the first is also the one that moves
+const PAIRS = [
+  [28, 12],
+  [11, 49],
+  [2, 28],
+  [49, 11],
+]; // seeds of faces A and B; A is also the one that moves
 const TEMPERATURE = 0.7;
 
 /** @typedef {Float32Array<ArrayBuffer>} Floats */
@@ -57,6 +62,7 @@ export class Directions {
   buttons;
   label = LABELS[0];
   seed = 3;
+  at = 0; // of PAIRS
 
   /** @param {import("../learn.js").Context} context */
   constructor(context) {
@@ -68,6 +74,7 @@ export class Directions {
     }
     this.label = LABELS.includes(context.asked.get("label") ?? "") ? String(context.asked.get("label")) : LABELS[0];
     this.seed = Number(context.asked.get("seed") ?? 3) >>> 0;
+    this.at = (Number(context.asked.get("pair")) || 0) in PAIRS ? Number(context.asked.get("pair")) || 0 : 0;
     const select = h("select", {
       class: "search",
       "aria-label": "Label",
@@ -150,6 +157,7 @@ export class Directions {
           "div",
           { class: "controls stack" },
           GROUPS.map((group, i) => h("label", { class: "switch" }, this.takes[i], h("span", {}, `${group} from B`))),
+          press("Other faces", () => this.#others(), { "data-testid": "others" }),
         ),
       ),
     );
@@ -161,20 +169,36 @@ export class Directions {
     try {
       this.space = await geometry(model);
       await this.#open();
-      this.pair = (await Promise.all(SOURCES.map((seed) => draws(model, seed, TEMPERATURE, 1)))).flat();
-      this.#move(false);
-      const made = await pictures(model, this.pair, 64);
-      this.sources.replaceChildren(
-        ...made.map((canvas, i) => {
-          canvas.setAttribute("role", "img");
-          canvas.setAttribute("aria-label", `Face ${"AB"[i]}`);
-          return figure("AB"[i], canvas);
-        }),
-      );
-      this.#mix();
+      await this.#draw();
     } catch (error) {
       context.say(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /* Faces A and B. */
+  async #draw() {
+    const { model } = this;
+    const at = this.at;
+    const seeds = PAIRS[at];
+    const pair = (await Promise.all(seeds.map((seed) => draws(model, seed, TEMPERATURE, 1)))).flat();
+    const made = await pictures(model, pair);
+    if (at !== this.at) return;
+    this.pair = pair;
+    this.sources.replaceChildren(
+      ...made.map((canvas, i) => {
+        canvas.setAttribute("role", "img");
+        canvas.setAttribute("aria-label", `Face ${"AB"[i]}`);
+        return figure("AB"[i], canvas);
+      }),
+    );
+    this.#move(false);
+    this.#mix();
+  }
+
+  #others() {
+    this.at = (this.at + 1) % PAIRS.length;
+    this.context.keep({ pair: this.at });
+    this.#draw().catch((error) => this.context.say(error.message));
   }
 
   /* The faces lie as on the map: columns by the strongest axis, rows within a column by the second. */

@@ -126,6 +126,8 @@ export class Holes {
   #reveal(guess) {
     this.#guessed = true;
     this.#covered(false);
+    if (this.element.querySelector("[data-testid=paint]")?.getAttribute("aria-pressed") === "false") this.#paint();
+    if (this.element.querySelector("[data-testid=paint]")?.getAttribute("aria-pressed") === "false") this.#paint();
     this.walk.set(50);
     this.#walk(50);
     const [plain, cloud] = this.sides.map(({ far }) => Number(far.textContent));

@@ -181,7 +181,7 @@ export class NewOnes {
     const turn = ++this.#asked;
     try {
       const codes = await draws(faces, this.seed, this.temperature, FACES);
-      const made = await pictures(faces, codes, 64);
+      const made = await pictures(faces, codes);
       if (turn !== this.#asked) return;
       this.faces.replaceChildren(
         ...made.map((canvas, i) => {
@@ -197,7 +197,7 @@ export class NewOnes {
       this.near.textContent =
         `The nearest code of training to the first face is ${far.toFixed(1)} away; ` +
         `a code of training has its own nearest other at ${usual.toFixed(1)} in the middle.`;
-      const [neighbour] = await pictures(faces, [found.slice(2)], 64);
+      const [neighbour] = await pictures(faces, [found.slice(2)]);
       if (turn !== this.#asked) return;
       neighbour.setAttribute("role", "img");
       neighbour.setAttribute("aria-label", "The nearest code of training to the first face, drawn");
