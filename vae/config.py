@@ -178,6 +178,7 @@ class DataConfig(Config):
         -1/1, true/false or yes/no become labels, other numbers factors (vae.data.tables).
     limit: use at most so many pictures, 0 is all. root: folder of torchvision's downloads.
     memory_mb: sets that fit are decoded once and held in memory, larger ones are read as they are needed.
+    accept_skipped: train on what is left where half of the files or more cannot be used.
     """
 
     sources: tuple[str, ...] = ("digits",)
@@ -191,6 +192,7 @@ class DataConfig(Config):
     root: str = ""
     memory_mb: int = 4096
     seed: int = 0
+    accept_skipped: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

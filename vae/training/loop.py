@@ -101,6 +101,8 @@ def _train(folder: RunFolder, processes: Processes, recipe: Recipe, checkpoint: 
     model, data = recipe.model, recipe.data
     report = lambda done, total: folder.status("reading", False, done=done, total=total)  # noqa: E731
     train_set, validation_set = open_split(data, model.image_size, model.channels, report)
+    if checkpoint is None:  # whoever goes on with a run has been asked when it began
+        train_set.check_skipped(data.accept_skipped)
     trainer = Trainer(recipe, train_set, validation_set, processes, fresh=checkpoint is None)
     if checkpoint:
         trainer.restore(checkpoint)
