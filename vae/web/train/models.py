@@ -253,9 +253,9 @@ def same_pictures(bundles: list[Bundle]) -> None:
         mu, _, delta = bundle.encode_with_offsets(given)
         if place == 0:
             st.caption("Given")
-            st.image(strip(given), width="stretch")
+            st.image(strip(given), alt="The pictures to reconstruct", width="stretch")
         st.caption(bundle.title)
-        st.image(strip(bundle.decode(mu, delta)), width="stretch")
+        st.image(strip(bundle.decode(mu, delta)), alt=f"What {bundle.title} makes of them", width="stretch")
 
 
 __all__ = ["panel"]
