@@ -322,7 +322,7 @@ class TrainingConfig(Config):
     device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA and CPU; auto uses it where it is fast.
     log_every, validate_every: in steps (0: no such marks). validate_seconds: validate as well when so many
         seconds have passed, and more often at the beginning (0: not by time). checkpoint_seconds: the longest
-        work that a crash can cost. threads: CPU threads of torch, 0 leaves its own choice.
+        work that a crash can cost. threads: CPU threads of torch; 0 follows what the machine has free (vae.hardware.Pace).
     """
 
     batch_size: int = 128

@@ -61,7 +61,9 @@ def train(
     """Train an autoencoder in a run folder, to the end or until it is asked to stop.
 
     resume goes on from the folder's checkpoint: same model, data and objective; limits may be larger.
-    On the CPU, with a limit in steps or images, a resumed run equals an uninterrupted one number by number.
+    On the CPU, with a limit in steps or images and a fixed number of threads (training.threads), a resumed run equals
+    an uninterrupted one number by number; without, the threads follow what the machine has free, and sums may differ
+    in their last digit.
     Raises TrainingError, DataError or ConfigError with a sentence; status.json then says the same.
     """
     run_dir = Path(run_dir).expanduser()

@@ -31,7 +31,7 @@ _OPTIONS = (
     ("--seed", "training", "seed", int, "seed of everything random"),
     ("--device", "training", "device", str, "auto, cpu, cuda, cuda:N or mps"),
     ("--precision", "training", "precision", str, "auto, float32 or bf16"),
-    ("--threads", "training", "threads", int, "CPU threads"),
+    ("--threads", "training", "threads", int, "CPU threads (default: as many as the machine has free)"),
     ("--start-from", "training", "start_from", str, "run folder or bundle whose weights to begin with"),
 )
 
