@@ -3,6 +3,7 @@
 # make lint   ruff, the contracts between the wings, types of the JavaScript (a part of make test)
 # make format the layout of the Python
 # make bench  the figures in the README
+# make fuzz   damaged files and senseless requests, by the thousand (FUZZ="--seed 1 --times 2")
 # Each does all of its own set-up; a second start takes seconds.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ HOST ?= 127.0.0.1
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test lint format bench setup test-setup clean
+.PHONY: run test lint format bench fuzz setup test-setup clean
 .DELETE_ON_ERROR:
 
 run: setup
@@ -32,6 +33,9 @@ format: test-setup
 
 bench: test-setup
 	@$(PY) -m vae bench
+
+fuzz: test-setup
+	@$(PY) -m tests.fuzz $(FUZZ)
 
 setup: $(VENV)/.installed $(VENV)/.web
 
