@@ -18,7 +18,7 @@ from skimage import data as pictures
 
 from tests.browser.test_blend import choose, photo, slide
 from tests.browser.test_explore import choose_engine, first_axis, ready, slider
-from tests.browser.waiting import PATIENCE, eventually, settled, shows, until
+from tests.browser.waiting import PATIENCE, VIEW, eventually, settled, shows, until
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import default_registry
 from vae.likeness import psnr
@@ -29,11 +29,6 @@ from vae.photos.sources import Source, photo_source, sample_source
 from vae.space import mixing
 
 # The component of the page, as component.js leaves it for tests.
-VIEW = """() => {
-    const within = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? within(e.shadowRoot) : [])]);
-    const nodes = within(document);
-    window.view = [...nodes, ...nodes.map((e) => e.shadowRoot)].find((node) => node?.live).live.view;
-}"""
 
 
 @pytest.fixture(scope="module")
