@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from vae.bundles.bundle import open_bundle
 from vae.space import latent
 from vae.space.axes import bases
+from vae.web.core.files import version
 
 FACES = ROOT / "assets" / "models" / "faces-128"
 
@@ -67,6 +68,19 @@ def test_every_answer_is_isolated_and_hardened(app_url):
         assert headers["cross-origin-embedder-policy"] == "require-corp", path
         assert headers["x-content-type-options"] == "nosniff", path
         assert "connect-src 'self'" in headers["content-security-policy"], path
+
+
+def test_modules_are_kept_for_ever_by_their_version_and_asked_after_by_name(app_url):
+    for path, kept in (
+        (f"/web/@{version()}/live/net.js", True),
+        ("/web/@0123/live/net.js", False),
+        ("/web/live/net.js", False),
+    ):
+        status, headers, body = call(app_url, "GET", path)
+        assert status == 200 and body.startswith(b"/* Requests to this app") and "javascript" in headers["content-type"]
+        assert ("immutable" in headers["cache-control"]) == kept, path
+    for path in (f"/web/@{version()}/live/api.py", f"/web/@{version()}/../routes.py", "/web/@x/@x/live/net.js"):
+        assert call(app_url, "GET", path)[0] in (400, 404), path
 
 
 def test_decode_answers_the_pixels_of_the_bundle(app_url, faces):

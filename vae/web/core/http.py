@@ -33,8 +33,8 @@ from vae.web.core import services
 
 MAX_IMAGE_BYTES = 20 * 2**20
 DRAINED = 32 * 2**20  # bytes of a body that is too long
-IMMUTABLE = "public, max-age=31536000, immutable"
 NO_STORE = {"Cache-Control": "no-store"}
+IMMUTABLE = "public, max-age=31536000, immutable"
 BINARY = "application/octet-stream"
 # Errors of the wings below whose message is a sentence for the caller.
 SENTENCES = (

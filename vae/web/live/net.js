@@ -8,8 +8,9 @@
 
 /** @typedef {Record<string, string | number>} Query */
 
-// This file is BASE/web/live/net.js: the app may live below any path, so no address begins with a slash.
-const BASE = new URL("../../", import.meta.url);
+// This file is BASE/web/live/net.js or BASE/web/@VERSION/live/net.js: the app may live below any path, so no address
+// begins with a slash.
+const BASE = new URL(/\/web\/@\w+\/live\//.test(import.meta.url) ? "../../../" : "../../", import.meta.url);
 
 export class Refused extends Error {}
 
