@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | rename | distil | curvature | evaluate | decode | blend | bench.
+"""The command line: python -m vae train | export | rename | distil | guess | curvature | evaluate | decode | blend | bench.
 
 A table of commands; the options of each live in its wing. A command's modules are imported only when it is asked for,
 so that `decode` never waits for torch.
@@ -54,6 +54,13 @@ def distil() -> Command:
     return add_arguments, lambda args: run(args, open_model(args.model), say)
 
 
+def guess() -> Command:
+    from vae.bundles.command import open_model
+    from vae.distilling.guessing import add_arguments, run
+
+    return add_arguments, lambda args: run(args, open_model(args.model), say)
+
+
 def curvature() -> Command:
     from vae.bundles.command import open_model
     from vae.photos.measure_curvature import add_arguments, run
@@ -92,6 +99,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "export": ("make a bundle that the app opens", export),
     "rename": ("make room for a newer model of the same name", rename),
     "distil": ("give a bundle a light decoder for slow machines", distil),
+    "guess": ("let a bundle show a photo sharply in one pass", guess),
     "curvature": ("let a bundle without it refine photos in fewer steps", curvature),
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),

@@ -250,12 +250,11 @@ def same_pictures(bundles: list[Bundle]) -> None:
         except PictureError as error:
             st.error(str(error))
             return
-        mu, _, delta = bundle.encode_with_offsets(given)
         if place == 0:
             st.caption("Given")
             st.image(strip(given), alt="The pictures to reconstruct", width="stretch")
         st.caption(bundle.title)
-        st.image(strip(bundle.decode(mu, delta)), alt=f"What {bundle.title} makes of them", width="stretch")
+        st.image(strip(bundle.reconstruct(given)), alt=f"What {bundle.title} makes of them", width="stretch")
 
 
 __all__ = ["panel"]
