@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
-from tests.browser.waiting import PATIENCE
+from tests.browser.waiting import PATIENCE, settled, sweep
 from vae.evaluation.chromium import FLAGS, find
 
 FILE = {"name": "me.png", "mimeType": "image/png", "buffer": b"\x89PNG" + bytes(2**19)}
@@ -85,3 +86,32 @@ def test_on_a_phone_the_pages_are_in_sight(page: Page, app_url: str) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     expect(row).not_to_be_visible()
     expect(page.get_by_test_id("stTopNavLink").first).to_be_visible()
+
+
+def test_on_a_slow_line_moving_pictures_come_compressed_and_the_last_one_exact(page: Page, app_url: str) -> None:
+    page.add_init_script("localStorage.setItem('live-engine', 'server')")
+    page.goto(app_url)
+    page.locator(".live[data-drawn][data-ready]").wait_for()
+    settled(page)
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": 200_000, "uploadThroughput": 200_000}
+    line.send("Network.emulateNetworkConditions", slow)
+    frames: list[tuple[bool, int]] = []
+
+    def note(response: Response) -> None:
+        if "/api/decode" in response.url:
+            frames.append(("format=webp" in response.url, int(response.headers["content-length"])))
+
+    page.on("response", note)
+    slider = page.locator("input[type=range][data-axis]").first
+    box = slider.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    place = lambda step: (box["x"] + (0.5 + 0.4 * np.sin(step / 6)) * box["width"], middle)  # noqa: E731
+    page.mouse.move(*place(0))
+    page.mouse.down()
+    sweep(page, place, lambda _: sum(packed for packed, _ in frames) >= 3)
+    page.mouse.up()
+    settled(page)
+    assert max(size for packed, size in frames if packed) < 20_000 < 49_152 == frames[-1][1] and not frames[-1][0]

@@ -136,6 +136,9 @@ def test_decode_repeats_grey_to_rgb_and_answers_png(app_url):
     _, headers, body = call(app_url, "POST", "/api/decode?model=digits-2d&format=png", z.tobytes())
     assert headers["content-type"] == "image/png"
     assert (np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) == raw[0]).all()
+    _, headers, body = call(app_url, "POST", "/api/decode?model=digits-2d&format=webp", z.tobytes())
+    assert headers["content-type"] == "image/webp"
+    assert np.abs(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) - raw[0].astype(float)).mean() < 6
 
 
 def test_decode_clips_what_lies_far_out(app_url):
@@ -159,6 +162,7 @@ def test_decode_clips_what_lies_far_out(app_url):
         ("model=faces-128&size=big", floats(1, 128).tobytes()),
         ("model=faces-128&format=bmp", floats(1, 128).tobytes()),
         ("model=faces-128&format=png", floats(2, 128).tobytes()),
+        ("model=faces-128&format=webp", floats(2, 128).tobytes()),
         ("model=faces-128&layout=heap", floats(1, 128).tobytes()),
         ("model=digits-2d&layout=levels", floats(1, 2).tobytes()),
         ("model=digits-2d&offsets=1", floats(1, 2).tobytes()),
