@@ -12,8 +12,10 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from skimage.data import cat
 
 from tests.conftest import ROOT
+from tests.pictures import photo_file
 from vae.bundles.bundle import open_bundle
 from vae.space import latent
 from vae.space.axes import bases
@@ -139,6 +141,13 @@ def test_decode_repeats_grey_to_rgb_and_answers_png(app_url):
     _, headers, body = call(app_url, "POST", "/api/decode?model=digits-2d&format=webp", z.tobytes())
     assert headers["content-type"] == "image/webp"
     assert np.abs(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) - raw[0].astype(float)).mean() < 6
+
+
+def test_a_picture_without_a_face_is_told_where_its_eyes_can_be_marked(app_url):
+    status, _, body = call(app_url, "POST", "/api/atlas/place?model=faces-128&name=cat.png", photo_file(cat(), "PNG"))
+    answer = json.loads(body)
+    assert status == 200 and answer["placed"] == []
+    assert answer["refused"][0].startswith("cat.png: No face was found") and "on Explore" in answer["refused"][0]
 
 
 def test_decode_clips_what_lies_far_out(app_url):
