@@ -48,5 +48,21 @@ def test_nobody_is_kept_out(page: Page, app_url: str, view: str) -> None:
     assert len(grounds) == 2  # both themes were seen
 
 
+@pytest.mark.parametrize("name", ["Your photo", "Export", "About"])
+def test_nor_out_of_what_opens(page: Page, app_url: str, name: str) -> None:
+    page.goto(app_url)
+    page.locator(".live[data-drawn][data-ready]").wait_for()
+    page.get_by_role("button", name=name).click()
+    page.get_by_test_id("stPopoverBody").wait_for()
+    page.evaluate(AXE)
+    found: list[list[str]] = []
+
+    def clean() -> bool:
+        found[:] = page.evaluate(FINDINGS)
+        return not found
+
+    eventually(page, clean, lambda: json.dumps(found, indent=1))
+
+
 def test_the_pages_are_all_here() -> None:
     assert PAGES.is_relative_to(ROOT) and {"explore", "atlas", "blend", "train"} <= set(NAMES)

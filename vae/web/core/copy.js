@@ -1,5 +1,5 @@
-/* A link to copy on a page that came by plain http, where browsers give pages no clipboard: the text is selected, and
-   copied in the old way where the browser still knows it.
+/* A link to copy. On a page that came by plain http browsers give no clipboard: there the text is selected, and copied in
+   the old way where the browser still knows it.
 
    render({data: {link}, parentElement}), unmount(root): see live/component.js */
 
@@ -8,10 +8,10 @@ import { h } from "../live/dom.js";
 export function render({ data, parentElement: root }) {
   const told = h("p", { class: "quiet", role: "status" });
   const field = h("input", { type: "text", readonly: true, value: data.link, "aria-label": "Link", onfocus: () => field.select() });
-  const copy = () => {
+  const copy = async () => {
     field.focus();
     field.select();
-    const copied = document.execCommand("copy");
+    const copied = await navigator.clipboard?.writeText(data.link).then(() => true, () => false) || document.execCommand("copy");
     told.textContent = copied ? "Copied." : "The link is selected: copy it with Ctrl+C. Over https this button copies it.";
   };
   const button = h("button", { type: "button", class: "button", onclick: copy }, "Copy");

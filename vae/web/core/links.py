@@ -32,7 +32,4 @@ def show_link(query: Mapping[str, str]) -> None:
     """This page's address with a query, to be copied."""
     address = urlsplit(st.context.url or "")
     link = f"{address.scheme}://{address.netloc}{address.path or '/'}?{urlencode(query)}"
-    if is_secure(st.context.url or ""):
-        st.code(link, language=None, wrap_lines=False)
-    else:
-        component("core/copy", ("core/copy",), FIELD)(key="copy-link", data={"link": link})
+    component("core/copy", ("core/copy",), FIELD)(key="copy-link", data={"link": link})

@@ -15,6 +15,8 @@ st.html("""<style>
 [data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primaryFormSubmit"] {
   background-color: #0f766e; border-color: #0f766e; color: #fff;
 }
+/* A block that scrolls sideways is out of reach for the keyboard. */
+[data-testid="stMarkdownContainer"] pre code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 </style>""")
 
 MENU = [
