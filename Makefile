@@ -4,6 +4,7 @@
 # make format the layout of the Python
 # make bench  the figures in the README
 # make fuzz   damaged files and senseless requests, by the thousand (FUZZ="--seed 1 --times 2")
+# make lessons  the small models of the Learn page
 # Each does all of its own set-up; a second start takes seconds.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ HOST ?= 127.0.0.1
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test lint format bench fuzz setup test-setup clean
+.PHONY: run test lint format bench fuzz lessons setup test-setup clean
 .DELETE_ON_ERROR:
 
 run: setup
@@ -36,6 +37,9 @@ bench: test-setup
 
 fuzz: test-setup
 	@$(PY) -m tests.fuzz $(FUZZ)
+
+lessons: setup
+	@$(PY) -m vae lessons
 
 setup: $(VENV)/.installed $(VENV)/.web
 

@@ -34,7 +34,7 @@ def pace(state: dict[str, float]) -> Pace:
 
 def test_threads_follow_what_others_leave_and_come_back(machine: dict[str, float]) -> None:
     ours = pace(machine)
-    for own, others, threads in ((4, 0, 4), (3, 1, 3), (3, 0.9, 3), (1, 3.8, 1), (1, 0.1, 4)):
+    for own, others, threads in ((4, 0, 4), (3, 1, 3), (3, 0.9, 3), (1, 3, 1), (1, 0.1, 4), (0.3, 3.7, 4)):
         work(machine, 3.0, own, others)
         ours.follow()
         assert machine["threads"] == threads, (own, others)

@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | rename | distil | guess | curvature | evaluate | decode | blend | bench.
+"""The command line: python -m vae train | export | rename | distil | guess | curvature | lessons | evaluate | ...
 
 A table of commands; the options of each live in its wing. A command's modules are imported only when it is asked for,
 so that `decode` never waits for torch.
@@ -68,6 +68,12 @@ def curvature() -> Command:
     return add_arguments, lambda args: run(args, open_model(args.model), say)
 
 
+def lessons() -> Command:
+    from vae.training.lessons import add_arguments, run
+
+    return add_arguments, lambda args: run(args, say)
+
+
 def evaluate() -> Command:
     from vae.bundles.command import open_model
     from vae.evaluation.command import add_arguments, run
@@ -101,6 +107,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "distil": ("give a bundle a light decoder for slow machines", distil),
     "guess": ("let a bundle show a photo sharply in one pass", guess),
     "curvature": ("let a bundle without it refine photos in fewer steps", curvature),
+    "lessons": ("train the small models of the Learn page", lessons),
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),
     "bench": ("measure the app on this machine", bench),

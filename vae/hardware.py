@@ -44,6 +44,7 @@ class Pace:
     """Lets torch's threads be as many as the machine has free processors, while it runs.
 
     Threads of one step wait for the slowest: beside another program on one of two processors, two are slower than one.
+    Where none is free all are contested, and each thread more is a larger share of them: then it is `most`.
     most: the threads on an idle machine, torch's own number where it is 0. every: seconds between two looks.
     measure: as _seconds_at_work.
     """
@@ -62,5 +63,6 @@ class Pace:
         seen = self.measure()
         if seen is not None:
             others = (seen[0] - self._seen[0] - (seen[1] - self._seen[1])) / (now - self._at)
-            torch.set_num_threads(int(min(self.most, max(1, round(cores() - others)))))
+            free = round(cores() - others)
+            torch.set_num_threads(min(self.most, free) if free >= 1 else self.most)
         self._at, self._seen = now, seen

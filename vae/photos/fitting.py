@@ -5,8 +5,9 @@ delta (L, S) for each photo to the L1 distance between photo and decoded image, 
 it, the face counting twice, plus a small penalty on the change, which keeps the codes' own directions at work on the
 refined face. Where the bundle holds the curvature of its offsets (vae.photos.curvature), Adam steps in coordinates that
 act alike on the picture. What styles cannot say (this hair, this earring) a feature offset takes up afterwards, with
-the same loss: see vae.bundles.feature. The decoder is frozen: its weights are scaled, and their norms for the demodulation summed,
-once.
+the same loss: see vae.bundles.feature. Where the model has a network that guesses that offset (vae.networks.guess), its
+picture stays until the steps are done, and for good where they end at a worse one. The decoder is frozen: its weights are
+scaled, and their norms for the demodulation summed, once.
 """
 
 from __future__ import annotations
@@ -311,10 +312,8 @@ class Fitter:
             features, rgb = self.fast.below(w, level)
             unit = features.float().std((0, 2, 3), keepdim=True)  # (1, C, 1, 1)
             anchor, below = self.exact.below(w, level)
-            u = torch.zeros_like(features, dtype=torch.float32)
-            if guessed is not None:
-                u += self.guess(x, first, anchor) / unit
-        u.requires_grad_(True)
+        # From 0, not from the guess: from there the offset ends larger, and takes a tenth more of an edit's effect.
+        u = torch.zeros_like(features, dtype=torch.float32, requires_grad=True)
         adam = Adam(u, FEATURE_RATE, FEATURE_BETA1)
         for k in range(steps):
             image = self.fast.above(features + (u * unit).to(self.fast.dtype), rgb, w, level)

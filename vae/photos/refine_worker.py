@@ -86,7 +86,7 @@ class Server:
             settings = json.loads((folder / "config.json").read_text())
             config = ModelConfig.from_dict(settings["model"])
             curvature, guess = load(folder, config.levels, config.style_size), None
-            if GUESS_FILE in settings["files"]:
+            if GUESS_FILE in settings.get("files", ()):
                 guess = Guess(config).requires_grad_(False)
                 guess.load_state_dict(load_guess(folder))
             eyes = settings.get("eyes")

@@ -23,6 +23,7 @@ MENU = [
     ("explore", "Explore", ":material/tune:"),
     ("atlas", "Map", ":material/scatter_plot:"),
     ("blend", "Blend", ":material/join_inner:"),
+    ("learn", "Learn", ":material/school:"),
     ("train", "Train", ":material/model_training:"),
 ]
 

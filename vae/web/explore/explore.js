@@ -250,7 +250,7 @@ class Explore {
   get details() {
     const { photo } = this;
     const id = (this.refined ? photo?.feature : null) ?? photo?.featureOnce;
-    return id ? { features: [{ id, share: photo.detail }], held: true } : {};
+    return photo && id ? { features: [{ id, share: photo.detail }], held: true } : {};
   }
 
   show(preview = false) {
