@@ -18,8 +18,9 @@ VIEWS += ["train?view=jobs", "train?view=models", "?plain=1", "atlas?plain=1", "
 STILL = """() => {
   const all = (root) => [...root.querySelectorAll('*')].flatMap((e) => e.shadowRoot ? [e, ...all(e.shadowRoot)] : [e]);
   const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
-  return state === 'notRunning' && document.querySelector('[data-testid="stMainBlockContainer"]')?.innerText.length > 40
-    && !all(document).some((e) => e.matches?.('.skeleton') && e.getClientRects().length);
+  const words = document.querySelector('[data-testid="stMainBlockContainer"]')?.innerText.length ?? 0;
+  const live = all(document).some((e) => e.matches?.('.live:not(.skeleton)'));
+  return state === 'notRunning' && (words > 40 || live) && !all(document).some((e) => e.matches?.('.skeleton') && e.getClientRects().length);
 }"""
 FINDINGS = """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
   .filter(({ impact }) => impact === 'serious' || impact === 'critical')
