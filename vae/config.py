@@ -178,6 +178,7 @@ class DataConfig(Config):
         -1/1, true/false or yes/no become labels, other numbers factors (vae.data.tables).
     limit: use at most so many pictures, 0 is all. root: folder of torchvision's downloads.
     memory_mb: sets that fit are decoded once and held in memory, larger ones are read as they are needed.
+    accept_skipped: train on what is left where half of the files or more cannot be used.
     """
 
     sources: tuple[str, ...] = ("digits",)
@@ -191,6 +192,7 @@ class DataConfig(Config):
     root: str = ""
     memory_mb: int = 4096
     seed: int = 0
+    accept_skipped: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -320,7 +322,7 @@ class TrainingConfig(Config):
     device: auto, cpu, cuda, cuda:1, mps. precision: bf16 is autocast, on CUDA and CPU; auto uses it where it is fast.
     log_every, validate_every: in steps (0: no such marks). validate_seconds: validate as well when so many
         seconds have passed, and more often at the beginning (0: not by time). checkpoint_seconds: the longest
-        work that a crash can cost. threads: CPU threads of torch, 0 leaves its own choice.
+        work that a crash can cost. threads: CPU threads of torch; 0 follows what the machine has free (vae.hardware.Pace).
     """
 
     batch_size: int = 128

@@ -7,27 +7,17 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.chromium import find
 from tests.browser.waiting import PATIENCE
+from vae.evaluation.chromium import FLAGS, find
 
 expect.set_options(timeout=1000 * PATIENCE)
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One headless Chromium for the session."""
     path = find()
-    assert path, "no Chromium; run tests/browser/chromium.py"
+    assert path, "no Chromium; run python -m vae.evaluation.chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
         yield browser

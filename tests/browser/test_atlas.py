@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
+from tests.browser.waiting import CANVAS, PATIENCE, VIEW, eventually, settled, shows, sweep, until
 from tests.tiny import SIZE, pattern, write_bundle
 from vae.bundles.bundle import Bundle
 from vae.space import latent, packing, views
@@ -239,6 +239,51 @@ def test_a_path_is_a_strip_and_a_film(atlas_page: Callable[[str], Page]) -> None
     with page.expect_download(timeout=2000 * PATIENCE) as download:
         page.get_by_role("button", name="MP4").click()
     assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
+
+
+def over(page: Page, wanted: bool, places: list[tuple[float, float]]) -> tuple[float, float]:
+    """The first of these places on the map where there is a dot, or none; the mouse stays there."""
+    for x, y in places:
+        page.mouse.move(x, y)
+        if ("dot" in page.locator(".probe .where").inner_text()) == wanted:
+            return x, y
+    raise AssertionError("no such place")
+
+
+def test_stops_stand_in_the_order_of_the_clicks(atlas_page: Callable[[str], Page]) -> None:
+    page = atlas_page("lab")
+    page.get_by_role("radio", name="Path", exact=True).check(force=True)
+    x, y, box = centre(page)
+    held: list[Route] = []
+    page.route(
+        "**/api/atlas/code*", lambda route: held.append(route)
+    )  # a dot's code is asked for; that of an open place is known here
+    dot = over(page, True, [(x + dx, y) for dx in range(0, 200, 4)])
+    page.mouse.click(*dot)
+    eventually(page, lambda: held)
+    page.mouse.click(*over(page, False, [(box["x"] + box["width"] - 30, box["y"] + box["height"] - 30)]))
+    held[0].continue_()
+    page.locator('[data-testid="path-strip"][data-ready]').wait_for()
+    page.evaluate(VIEW)
+    stops = page.evaluate("view.map.marks.stops.map((place) => view.map.toScreen(...place))")
+    assert len(stops) == 2 and abs(stops[0][0] + box["x"] - dot[0]) < 12 and stops[1][0] > stops[0][0] + 60
+
+
+def test_with_two_selections_all_others_can_be_the_second_side(atlas_page: Callable[[str], Page]) -> None:
+    page = atlas_page("lab")
+    lasso(page, 60, -70)
+    expect(page.get_by_test_id("selection-count")).to_be_visible()
+    page.get_by_role("radio", name=re.compile("^Selection B")).check(force=True)
+    lasso(page, 60, 70)
+    expect(page.get_by_test_id("selection-count")).to_be_visible()
+    page.get_by_role("button", name="Teach from it").click()
+    second = page.get_by_test_id("teach-without")
+    expect(second).to_have_value("set:B")  # what was drawn as B is offered
+    second.select_option(label="All other codes")
+    expect(second).to_have_value("rest")
+    page.get_by_test_id("teach").click()
+    expect(page.get_by_test_id("teach-auc")).to_be_visible()
+    expect(second).to_have_value("rest")
 
 
 def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(

@@ -37,7 +37,7 @@ def desk(page: Page, app_url: str) -> Page:
     """The page with the server engine, so that pixels are those of the core."""
     page.add_init_script("localStorage.setItem('live-engine', 'server')")
     page.goto(f"{app_url}/blend")
-    expect(page.locator(".card.vacant header")).to_have_count(2)
+    expect(page.locator(".card .pair")).to_have_count(2)
     return page
 
 
@@ -45,9 +45,7 @@ def desk(page: Page, app_url: str) -> Page:
 def two(desk: Page) -> Page:
     """The astronaut and a drawn face."""
     choose(desk, 0, photo())
-    expect(desk.locator(".card[data-slot='0'] .pair")).to_be_visible()
-    desk.locator(".card[data-slot='1'] [data-sample='1']").click()
-    expect(desk.locator(".card[data-slot='1'] .pair")).to_be_visible()
+    expect(desk.locator(".card[data-slot='0'] .name")).to_have_text("astronaut.jpg")
     expect(desk.locator("input[data-axis='mix:all']")).to_be_visible()
     return desk
 
@@ -57,6 +55,21 @@ def slide(page: Page, axis: str, value: float) -> None:
     slider.evaluate(
         "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }", value
     )
+
+
+def test_opens_with_two_faces_mixed_that_make_way_for_one_s_own(desk: Page) -> None:
+    bundle = default_registry().get("faces-128")
+    people = [sample_source(bundle, 0), sample_source(bundle, 1)]
+    shows(desk, blend.blend(bundle, people, mixing.pair_weights(bundle.levels, 0.5)), 1)
+    choose(desk, 1, photo())  # one click opens the chooser
+    expect(desk.locator(".card[data-slot='1'] .name")).to_have_text("astronaut.jpg")
+    for _ in range(2):
+        count = int(desk.locator(".blend").get_attribute("data-people") or 0)
+        desk.get_by_role("button", name="Take A away").click()
+        desk.locator(f".blend[data-people='{count - 1}']").wait_for()
+    expect(desk.locator(".card.vacant header")).to_have_count(2)
+    desk.locator(".card[data-slot='0'] [data-sample='2']").click()
+    desk.locator(".blend[data-people='1']").wait_for()
 
 
 def test_mix_follows_the_hand_and_ends_at_the_people(two: Page) -> None:

@@ -69,11 +69,13 @@ def test_blend_draws_a_person_with_their_offsets(page: Page, site: tuple[str, Bu
     url, bundle = site
     page.add_init_script("localStorage.setItem('live-engine', 'server')")
     page.goto(f"{url}/blend?model={NAME}")
-    page.locator(".blend[data-ready]").wait_for()
+    page.locator('.blend[data-people="2"]').wait_for()
+    page.get_by_role("button", name="Take B away").click()
+    page.locator('.blend[data-people="1"]').wait_for()
     with page.expect_file_chooser() as chooser:
         page.get_by_test_id("choose-0").click()
     chooser.value.set_files(file)
-    page.locator('.blend[data-people="1"]').wait_for()
+    page.locator(".card[data-slot='0'] .name", has_text="noise.png").wait_for()
     z = bundle.encode(CROP[None])[0]
     drawn = until(page, lambda drawn: same(drawn, bundle, z))
     assert not same(drawn, bundle, z, with_offsets=False)

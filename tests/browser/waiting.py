@@ -14,6 +14,12 @@ CANVAS = '[data-testid="live-canvas"]'
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
 # The pixels in the same moment as what the canvas says of them; null while it draws something older than was asked for.
 SETTLED = f"c => c.dataset.settled === 'true' ? [c.dataset.frame, c.width, ({READ})(c)] : null"
+# Makes window.view what a live page is driven by.
+VIEW = """() => {
+    const within = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? within(e.shadowRoot) : [])]);
+    const nodes = within(document);
+    window.view = [...nodes, ...nodes.map((e) => e.shadowRoot)].find((node) => node?.live).live.view;
+}"""
 
 T = TypeVar("T")
 

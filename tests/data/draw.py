@@ -168,7 +168,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
             raw[at:at] = raw[at : at + int(rng.integers(1, 32))]
         else:
             raw[at : at + 4] = rng.integers(0, 256, 4, np.uint8).tobytes()
-    return bytes(raw[: int(rng.integers(1, len(raw) + 1))] if rng.random() < 0.2 else raw)
+    return bytes(raw[: int(rng.integers(1, len(raw) + 1))] if raw and rng.random() < 0.2 else raw)
 
 
 @dataclass

@@ -312,14 +312,14 @@ def test_everything_else_is_counted_by_kind_in_one_line(tmp_path: Path) -> None:
     entries |= {
         "readme.txt": b"hello there",
         "notes.md": b"# notes",
-        "old.gif": b"GIF89a....",
+        "old.tif": b"II*\0....",
         "film.mp4": b"\0\0\0\x20ftypisom0000",
     }
     entries |= {".DS_Store": b"x", "__MACOSX/._0.png": b"x", "Thumbs.db": b"x", "cat/desktop.ini": b"x"}
     found = open_data(settings(write_zip(tmp_path / "a.zip", entries)), 8, 3)
     said = found.summary()
     assert said.startswith(
-        "3 pictures of a.zip, 21 files refused: 20 DICOM scans (the first, 0.dcm, holds no picture), 1 GIF"
+        "3 pictures of a.zip, 21 files refused: 20 DICOM scans (the first, 0.dcm, holds no picture), 1 TIFF"
     )
     assert "3 other files: 2 text files (the first, notes.md, is a text file), 1 films" in said and "\n" not in said
     assert found.skipped == pytest.approx(24 / 27)

@@ -13,7 +13,7 @@ from PIL import Image, features
 from tests.data.draw import bomb, deep_png, dicom, heic, mutated, nifti, picture, saved, wide_profile, with_chunk
 from vae.data import kinds
 from vae.data.kinds import KINDS, PictureError, kind_of
-from vae.data.pictures import decode_picture, deep_samples, read_image
+from vae.data.pictures import decode_picture, deep_samples, picture_size, read_image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -61,6 +61,20 @@ def test_deep_pictures_turn_as_others_do(turn: int) -> None:
     assert plain.shape == deep.shape and np.abs(plain.astype(int) - deep).max() <= 1
 
 
+def test_old_formats_are_read_and_texts_that_begin_like_them_are_texts() -> None:
+    """The faces of older sets are GIFs and PGMs."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 24), np.uint8))
+    for kind in ("GIF", "BMP", "PPM"):
+        data = saved(image, kind)
+        assert np.array_equal(read_image(data)[..., 0], np.asarray(image)), kind
+        assert np.array_equal(decode_picture(data, 20, 1)[..., 0], np.asarray(image)[:, 2:22])
+        assert picture_size(data) == (24, 20)
+    colour = read_image(saved(Image.fromarray(np.full((20, 20, 3), (10, 200, 30), np.uint8)), "PPM"))
+    assert (colour == (10, 200, 30)).all()
+    for text in (b"BMI,weight\n21,60\n", b"P5,P6\n1,2\n", b"P3-a line of notes\n"):
+        assert kind_of(text).spoken == "a text file"
+
+
 def test_large_jpeg_keeps_its_content() -> None:
     values = np.linspace(0, 255, 640).astype(np.uint8)[None].repeat(640, 0)
     expected = np.asarray(Image.fromarray(values).resize((32, 32), Image.Resampling.LANCZOS))
@@ -76,12 +90,12 @@ def test_large_jpeg_keeps_its_content() -> None:
         (picture()[:60], "cannot be decoded"),
         (bomb(20_000, 3_000), "60 megapixels, the limit is 50"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20 * 2**20), "20 MB large, the limit is 20 MB"),
-        (b"GIF89a" + bytes(40), "is not a PNG, JPEG or WebP picture but a GIF"),
+        (b"II*\0" + bytes(40), "is not a PNG, JPEG or WebP picture but a TIFF"),
         (b"%PDF-1.7", "but a PDF"),
         (b"PK\3\4" + bytes(26) + b"[Content_Types].xml", "but an office document"),
         (bytes(range(1, 9)) * 9, "is not a PNG, JPEG or WebP picture"),
     ],
-    ids=["text", "empty", "cut off", "megapixels", "bytes", "gif", "pdf", "office", "unknown"],
+    ids=["text", "empty", "cut off", "megapixels", "bytes", "tiff", "pdf", "office", "unknown"],
 )
 def test_pictures_that_are_refused(content: bytes, reason: str) -> None:
     with pytest.raises(PictureError) as caught:
@@ -273,6 +287,9 @@ def fuzz(count: int, seed: int) -> int:
         picture(size=(24, 24), kind="JPEG", icc_profile=wide_profile()),
         picture(size=(24, 24), kind="WEBP"),
         picture(size=(24, 24), mode="P"),
+        picture(size=(24, 24), kind="GIF"),
+        picture(size=(24, 24), kind="BMP"),
+        picture(size=(24, 24), kind="PPM"),
         with_chunk(picture(size=(24, 24)), b"zTXt", b"a\0\0" + zlib.compress(b"x" * 500)),
         deep_png(values[..., None].repeat(3, 2)),
         saved(values),

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from tests.space.lab import write_lab
 from tests.tiny import write_bundle
 from vae.bundles.bundle import Bundle
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder of this test alone."""
-    monkeypatch.setenv("VAE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_lab(tmp_path_factory.mktemp("models") / "lab")
+def bundle(lab: Bundle) -> Bundle:
+    return lab
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vae.__main__ import main
 from vae.bundles import export
@@ -93,6 +95,24 @@ def test_command_trains_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--steps", "5"]) == 0
     assert "finished after 5 steps" in capsys.readouterr().out
     assert load_checkpoint(tmp_path / "run").recipe.data.limit == 60
+
+
+def test_command_asks_where_half_of_the_files_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    for i in range(6):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)).save(tmp_path / "set" / f"{i}.png")
+        (tmp_path / "set" / f"{i}.txt").write_text("a note")
+    words = ["train", "--data", str(tmp_path / "set"), "--size", "8", "--channels", "1", "--steps", "1", "--batch", "4"]
+    words += ["--device", "cpu", "--out", str(tmp_path / "run"), "--set", "model.width=0.25"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("50% of the files of set cannot be used (6 other files: 6 text files (the first, 0.txt,")
+    assert "--accept-skipped" in said and not (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert main([*words[:-4], "--out", str(tmp_path / "again"), *words[-2:], "--accept-skipped"]) == 0
+    (tmp_path / "set" / "more.txt").write_text("a note")  # one who goes on has been asked before
+    assert main(["train", "--resume", "--out", str(tmp_path / "again"), "--steps", "2"]) == 0
 
 
 def test_command_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

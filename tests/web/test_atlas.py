@@ -8,23 +8,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
-from tests.space.lab import teach_tall, write_lab
+from tests.space.lab import teach_tall
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import Registry
 from vae.space import packing, taught
 from vae.space.axes import bases
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder of this test alone."""
-    monkeypatch.setenv("VAE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_lab(tmp_path_factory.mktemp("models") / "lab")
+def bundle(lab: Bundle) -> Bundle:
+    return lab
 
 
 @pytest.fixture

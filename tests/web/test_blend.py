@@ -22,9 +22,13 @@ def page(tmp_path: Path, monkeypatch):
     return AppTest.from_file(str(Path(__file__).resolve().parents[2] / "pages" / "blend.py"), default_timeout=300)
 
 
-def test_page_opens_empty(page) -> None:
+def test_page_opens_with_two_people_mixed(page) -> None:
     page.run()
-    assert not page.exception and not page.tabs
+    desk = page.session_state["blend-desk"]["faces-128"]
+    assert not page.exception and page.tabs and len(desk.people) == 2 and desk.weights.tolist() == [[0.5, 0.5]] * 6
+    desk.people.clear()  # taken away, they do not come back
+    page.run()
+    assert not page.exception and not desk.people and not page.tabs
 
 
 def test_plain_page_blends_two_samples_and_makes_a_film(page, bundle) -> None:
@@ -48,9 +52,9 @@ def test_plain_page_takes_a_photo_and_says_why_not(page) -> None:
     page.file_uploader(key="plain-file-0").upload("a.png", photo_file(pictures.astronaut(), "PNG"), "image/png").run()
     assert not page.exception
     desk = page.session_state["blend-desk"]["faces-128"]
-    assert len(desk.people) == 1 and desk.people[0].source.eyes
+    assert len(desk.people) == 2 and desk.people[0].source.eyes and not desk.people[1].source.eyes
     page.file_uploader(key="plain-file-1").upload("b.png", b"this is text", "image/png").run()
-    assert len(desk.people) == 1 and "This file is a text file" in page.warning[0].value
+    assert not desk.people[1].source.eyes and "This file is a text file" in page.warning[0].value
 
 
 def test_page_rebuilds_the_blend_of_a_link(page, bundle, drawn) -> None:

@@ -21,7 +21,7 @@ from vae.photos.refine_job import Step
 from vae.space import latent, packing
 from vae.space.axes import bases
 from vae.space.errors import LatentError
-from vae.web.core import files, mount, services, state
+from vae.web.core import files, services, state
 from vae.web.explore import export
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -310,5 +310,5 @@ def test_exports(bundle: Bundle) -> None:
 
 
 def test_modules_have_one_version_that_follows_their_text() -> None:
-    assert len(mount.version()) == 12
+    assert len(files.version()) == 12
     assert all(path.read_text("utf-8").startswith("/*") for path in files.WEB.rglob("*") if path.suffix in files.KINDS)

@@ -12,11 +12,14 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from skimage.data import cat
 
 from tests.conftest import ROOT
+from tests.pictures import photo_file
 from vae.bundles.bundle import open_bundle
 from vae.space import latent
 from vae.space.axes import bases
+from vae.web.core.files import version
 
 FACES = ROOT / "assets" / "models" / "faces-128"
 
@@ -67,6 +70,19 @@ def test_every_answer_is_isolated_and_hardened(app_url):
         assert headers["cross-origin-embedder-policy"] == "require-corp", path
         assert headers["x-content-type-options"] == "nosniff", path
         assert "connect-src 'self'" in headers["content-security-policy"], path
+
+
+def test_modules_are_kept_for_ever_by_their_version_and_asked_after_by_name(app_url):
+    for path, kept in (
+        (f"/web/@{version()}/live/net.js", True),
+        ("/web/@0123/live/net.js", False),
+        ("/web/live/net.js", False),
+    ):
+        status, headers, body = call(app_url, "GET", path)
+        assert status == 200 and body.startswith(b"/* Requests to this app") and "javascript" in headers["content-type"]
+        assert ("immutable" in headers["cache-control"]) == kept, path
+    for path in (f"/web/@{version()}/live/api.py", f"/web/@{version()}/../routes.py", "/web/@x/@x/live/net.js"):
+        assert call(app_url, "GET", path)[0] in (400, 404), path
 
 
 def test_decode_answers_the_pixels_of_the_bundle(app_url, faces):
@@ -122,6 +138,16 @@ def test_decode_repeats_grey_to_rgb_and_answers_png(app_url):
     _, headers, body = call(app_url, "POST", "/api/decode?model=digits-2d&format=png", z.tobytes())
     assert headers["content-type"] == "image/png"
     assert (np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) == raw[0]).all()
+    _, headers, body = call(app_url, "POST", "/api/decode?model=digits-2d&format=webp", z.tobytes())
+    assert headers["content-type"] == "image/webp"
+    assert np.abs(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) - raw[0].astype(float)).mean() < 6
+
+
+def test_a_picture_without_a_face_is_told_where_its_eyes_can_be_marked(app_url):
+    status, _, body = call(app_url, "POST", "/api/atlas/place?model=faces-128&name=cat.png", photo_file(cat(), "PNG"))
+    answer = json.loads(body)
+    assert status == 200 and answer["placed"] == []
+    assert answer["refused"][0].startswith("cat.png: No face was found") and "on Explore" in answer["refused"][0]
 
 
 def test_decode_clips_what_lies_far_out(app_url):
@@ -145,6 +171,7 @@ def test_decode_clips_what_lies_far_out(app_url):
         ("model=faces-128&size=big", floats(1, 128).tobytes()),
         ("model=faces-128&format=bmp", floats(1, 128).tobytes()),
         ("model=faces-128&format=png", floats(2, 128).tobytes()),
+        ("model=faces-128&format=webp", floats(2, 128).tobytes()),
         ("model=faces-128&layout=heap", floats(1, 128).tobytes()),
         ("model=digits-2d&layout=levels", floats(1, 2).tobytes()),
         ("model=digits-2d&offsets=1", floats(1, 2).tobytes()),

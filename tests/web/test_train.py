@@ -183,6 +183,31 @@ def test_a_zip_dropped_in_is_kept_for_the_job_alone(home):
     assert len(list(home.rglob("*.zip"))) == 1
 
 
+def test_a_set_of_which_half_is_left_out_asks_before_it_trains(home, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for i in range(4):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (28, 28), np.uint8)).save(folder / f"{i}.png")
+        (folder / f"{i}.dcm").write_bytes(bytes(128) + b"DICM" + bytes(300))
+    app = page("new")
+    app.segmented_control(key="train_source").set_value("folder").run()
+    app.text_input(key="train_folder").set_value(str(folder)).run()
+    assert not app.exception and "50% of the files cannot be used" in texts(app)
+    assert app.button(key="train_start").disabled and app.button(key="train_prepare").disabled
+    (ask,) = app.checkbox
+    assert ask.label == "Train on the 4 that can be used, without the others" and not ask.value
+    ask.check().run()
+    assert not app.button(key="train_start").disabled
+    app.button(key="train_prepare").click().run()
+    (job,) = jobs.list_jobs()
+    assert job.recipe.data.accept_skipped
+    (folder / "4.png").write_bytes((folder / "0.png").read_bytes())  # a fifth picture, so less than half
+    app = page("new")
+    app.segmented_control(key="train_source").set_value("folder").run()
+    app.text_input(key="train_folder").set_value(str(folder)).run()
+    assert not app.checkbox and not app.button(key="train_start").disabled
+
+
 def test_a_folder_that_is_not_there_is_a_sentence(home):
     app = page("new")
     app.segmented_control(key="train_source").set_value("folder").run()

@@ -125,16 +125,12 @@ def export_checkpoint(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str],
     about: About | None = None,
-    codes: int = 10_000,
     force: bool = False,
-    progress: Progress | None = None,
-    prior_codes: int = 0,
-    standard: bool = False,
-    additions: Sequence[Addition] = (),
+    **settings: Any,
 ) -> Path:
     """A training run's folder -> a bundle, from the moving average of its weights and the data it was trained on.
 
-    The settings are those of export_model.
+    settings: those of export_model from `codes` on.
 
     Raises ExportError, BundleError, vae.training.errors.TrainingError, vae.data.sets.DataError.
     """  # fmt: skip
@@ -157,10 +153,7 @@ def export_checkpoint(
             licence="that of the pictures it was trained on",
         )
     about = About(**{**vars(about), "recipe": {**made, **about.recipe}})
-    return export_model(
-        checkpoint.ema, recipe.model, train, test, out, about, codes,
-        force=force, progress=progress, prior_codes=prior_codes, standard=standard, additions=additions,
-    )  # fmt: skip
+    return export_model(checkpoint.ema, recipe.model, train, test, out, about, force=force, **settings)
 
 
 def _spread(data: ImageSet, most: int) -> ImageSet:

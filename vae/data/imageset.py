@@ -12,6 +12,8 @@ from vae.data.files import DataError, Refused, counted, first_of, many
 from vae.data.kinds import Deep, PictureError
 from vae.data.listing import Listing
 
+MANY_SKIPPED = 0.5  # share of the files that cannot be used, from which on a training asks first
+
 
 class Array:
     """Pictures held in memory, uint8 (M, s, s, c)."""
@@ -121,12 +123,20 @@ class ImageSet:
 
     @property
     def skipped(self) -> float:
-        """Share, 0..1, of the files found that are no usable pictures: where it is half, ask before training."""
+        """Share, 0..1, of the files found that are no usable pictures: see check_skipped."""
         listed, at_once = self.found
         while_reading = len(self.refused) + len(self.others) - at_once
         read = len(self.store) + self.in_memory * (len(self.duplicates) + while_reading)
         # Of a set with a limit only a part was read: the rest is taken to be as that part is.
         return (at_once + listed * while_reading / max(1, read)) / max(1, listed + at_once)
+
+    def check_skipped(self, accepted: bool) -> None:
+        """Raises DataError where MANY_SKIPPED of the files cannot be used and nobody has accepted that."""
+        if self.skipped >= MANY_SKIPPED and not accepted:
+            raise DataError(
+                f"{self.skipped:.0%} of the files of {self.name} cannot be used ({self.left_out()}); mend them, or add "
+                "--accept-skipped (data.accept_skipped) to train on the others alone"
+            )
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Pictures by their place in the set: uint8 (len(indices), s, s, c)."""
@@ -157,6 +167,12 @@ class ImageSet:
         order = np.random.default_rng((seed, 0x5711)).permutation(len(self))
         return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
 
+    def left_out(self) -> str:
+        """What was refused and what is no picture, counted by kind; "" where all is used."""
+        words = [f"{many(len(self.refused), 'file')} refused: {counted(self.refused)}"] * bool(self.refused)
+        words += [f"{many(len(self.others), 'other file')}: {counted(self.others)}"] * bool(self.others)
+        return ", ".join(words)
+
     def summary(self) -> str:
         """One line for people: counts of pictures, of what was left out by kind, and how the files were read."""
         words = [f"{many(len(self), 'picture')} of {self.name}"]
@@ -164,10 +180,8 @@ class ImageSet:
             words.append(many(len(self.label_names), "label"))
         if self.factor_names:
             words.append(many(len(self.factor_names), "factor"))
-        if self.refused:
-            words.append(f"{many(len(self.refused), 'file')} refused: {counted(self.refused)}")
-        if self.others:
-            words.append(f"{many(len(self.others), 'other file')}: {counted(self.others)}")
+        if self.refused or self.others:
+            words.append(self.left_out())
         if self.duplicates:
             words.append(f"{many(len(self.duplicates), 'duplicate')} left out")
         return "; ".join((", ".join(words), *self.notes[:8]))

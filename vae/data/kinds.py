@@ -104,6 +104,16 @@ def _is_nifti(data: bytes) -> bool:
     return one or (data[:4] in (b"\x1c\2\0\0", b"\0\0\2\x1c") and data[4:8] in (b"n+2\0", b"ni2\0"))
 
 
+def _is_bmp(data: bytes) -> bool:
+    """Also the size of its second header, which is one of a few: many a text begins with BM."""
+    return data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in (12, 40, 52, 56, 64, 108, 124)
+
+
+def _is_pnm(data: bytes) -> bool:
+    """PBM, PGM and PPM, as old sets of faces have them."""
+    return data[:1] == b"P" and data[1:2] in tuple(b"%d" % n for n in range(1, 7)) and data[2:3].isspace()
+
+
 def unpacked_head(data: bytes) -> bytes:
     """The beginning of what a gzip holds; what does not unpack gives b""."""
     try:
@@ -149,13 +159,13 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"AVI ", Kind("a film", "films")),
     (_starts(b"ID3", b"fLaC", b"\xff\xfb"), Kind("a sound", "sounds")),
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WAVE", Kind("a sound", "sounds")),
-    (_starts(b"GIF8"), Kind("a GIF", "GIFs", image=True)),
-    (_starts(b"BM"), Kind("a BMP", "BMPs", image=True)),
+    (_starts(b"GIF8"), Kind("a GIF", "GIFs", "GIF", image=True)),
+    (_is_bmp, Kind("a BMP", "BMPs", "BMP", image=True)),
     (_starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), Kind("a TIFF", "TIFFs", image=True)),
     (_starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), Kind("a JPEG 2000 picture", "JPEG 2000 pictures", image=True)),
     (_starts(b"\0\0\0\x0cJXL ", b"\xff\x0a"), Kind("a JPEG XL picture", "JPEG XL pictures", image=True)),
     (_starts(b"8BPS"), Kind("a Photoshop file", "Photoshop files", image=True)),
-    (_starts(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), Kind("a PNM picture", "PNM pictures", image=True)),
+    (_is_pnm, Kind("a PNM picture", "PNM pictures", "PPM", image=True)),
     (_starts(b"\0\0\1\0"), Kind("an icon", "icons")),
     (_starts(b"%PDF"), Kind("a PDF", "PDFs")),
     (_starts(b"\x89HDF\r\n\x1a\n"), Kind("an HDF5 file", "HDF5 files")),
@@ -190,7 +200,7 @@ def _pillow_reads() -> frozenset[str]:
     except Exception:  # a package for one format must not cost the others
         pass
     Image.init()
-    found = {"PNG", "JPEG", "WEBP"} | ({"HEIF"} & Image.OPEN.keys())
+    found = {"PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM"} | ({"HEIF"} & Image.OPEN.keys())
     return frozenset(found | ({"AVIF"} if features.check("avif") else set()))
 
 

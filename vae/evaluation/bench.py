@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vae import children
 from vae.evaluation.running import running_app
 from vae.paths import ASSETS, ROOT
 
@@ -56,12 +57,18 @@ def fresh_app(prepare: Callable[[Path], None] | None = None) -> Iterator[str]:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """The browser of the tests."""
-    from playwright.sync_api import sync_playwright
+    """A headless Chromium, as in the tests. Raises RuntimeError where there is none."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise RuntimeError("this part needs a browser: pip install playwright, and a Chromium") from None
 
-    sys.path.insert(0, str(ROOT))
-    from tests.browser.chromium import find
-    from tests.browser.conftest import FLAGS
+    from vae.evaluation.chromium import FLAGS, find
+
+    if not find():
+        raise RuntimeError(
+            "no Chromium was found; python -m vae.evaluation.chromium installs one, or name it in $CHROMIUM"
+        )
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), headless=True, args=FLAGS)
@@ -340,10 +347,17 @@ def bench_training() -> None:
 
     for device in questions.machine()["devices"]:
         command = [sys.executable, "-m", "vae.evaluation.bench_training", device["id"]]
-        found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.splitlines()[-1])
+        found = json.loads(
+            subprocess.run(
+                command, cwd=ROOT, env=children.environment(), check=True, capture_output=True
+            ).stdout.splitlines()[-1]
+        )
         row(f"digits VAE, plain PyTorch loop, {device['title']}", spread(found["plain"], "images/s", 0))
         row(f"digits VAE, our training loop, {device['title']}", spread(found["ours"], "images/s", 0))
         row("what our loop costs more than the plain one", spread(found["extra"], "%"))
+        if "beside" in found:
+            row("beside a busy program, a thread a core", spread(found["beside"]["fixed"], "images/s", 0))
+            row("beside a busy program, as many threads as are free", spread(found["beside"]["free"], "images/s", 0))
 
 
 SECTIONS: dict[str, Callable[..., None]] = {

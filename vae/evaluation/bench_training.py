@@ -1,15 +1,19 @@
-"""Throughput of our training loop against a plain PyTorch loop: same model, same data, same process, turn by turn.
+"""Throughput of our training loop against a plain PyTorch loop, and beside another program; within two minutes.
 
 python -m vae.evaluation.bench_training [DEVICE]      prints one line of JSON
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -22,7 +26,10 @@ from vae.networks.pixels import to_pixels
 from vae.training.loop import train
 from vae.training.losses import reconstruction_loss
 
-ROUNDS, STEPS, EVERY = 6, 60, 10
+ROUNDS, EVERY = 6, 5
+TURN_SECONDS = 4.0  # of one loop in a round
+BUDGET_SECONDS = 35.0  # after which no round begins
+BESIDE_SECONDS = 8.0  # of a run beside another program, of which the first third lets the threads settle
 
 
 def plain(
@@ -31,7 +38,7 @@ def plain(
     """A training loop as one writes it by hand -> images/s of every EVERY steps. No average, log, checkpoint or ear."""
     batch, rates = recipe.training.batch_size, []
     images = torch.from_numpy(pictures.images(range(len(pictures)))).to(device)
-    for _ in range(STEPS // EVERY):
+    for _ in range(recipe.training.steps // EVERY):
         start = time.perf_counter()
         for _ in range(EVERY):
             x = to_pixels(images[torch.randint(len(images), (batch,), device=device)])
@@ -55,12 +62,36 @@ def ours(recipe: Recipe, folder: Path) -> list[float]:
     return [row["images_per_s"] for row in rows if row["kind"] == "train"]
 
 
+@contextlib.contextmanager
+def another_program() -> Iterator[None]:
+    """A process that keeps one processor busy."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def beside(recipe: Recipe, folder: Path, rate: float) -> dict[str, list[float]]:
+    """images/s beside another program, with a thread a processor and with as many as are free."""
+    most, found = torch.get_num_threads(), {}
+    steps = max(3, round(BESIDE_SECONDS * rate / 2 / recipe.training.batch_size / EVERY)) * EVERY
+    for name, threads in (("fixed", most), ("free", 0)):
+        torch.set_num_threads(most)
+        rates = ours(recipe.replace(training={"threads": threads, "steps": steps}), folder / name)
+        found[name] = rates[len(rates) // 3 :]
+    torch.set_num_threads(most)
+    return found
+
+
 def main(device: str = "cpu") -> None:
-    """Take turns, so that both meet the same machine; the first turn of each warms up."""
+    """Take turns, so that both meet the same machine; the first turn of each warms up and says how long a turn is."""
     recipe = PRESETS["vae"].replace(
         training={
             "device": device,
-            "steps": STEPS,
+            "steps": 2 * EVERY,
+            "threads": torch.get_num_threads() if device == "cpu" else 0,
             "log_every": EVERY,
             "validate_every": 0,
             "validation_images": 64,
@@ -72,18 +103,27 @@ def main(device: str = "cpu") -> None:
     model = Autoencoder(recipe.model).to(where)
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.training.learning_rate, fused=True)
     rates: dict[str, list[float]] = {"plain": [], "ours": []}
-    ratios = []
-    with tempfile.TemporaryDirectory() as folder:
-        for turn in range(ROUNDS + 1):
+    ratios: list[float] = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rate = statistics.median(plain(recipe, pictures, where, model, optimiser))
+        ours(recipe, folder / "warm")
+        steps = min(12, max(2, round(TURN_SECONDS * rate / recipe.training.batch_size / EVERY))) * EVERY
+        recipe = recipe.replace(training={"steps": steps})
+        while not ratios or (len(ratios) < ROUNDS and time.monotonic() - began < BUDGET_SECONDS):
             pair = {
                 "plain": plain(recipe, pictures, where, model, optimiser),
-                "ours": ours(recipe, Path(folder) / str(turn)),
+                "ours": ours(recipe, folder / str(len(ratios))),
             }
-            if turn:
-                ratios.append(statistics.median(pair["plain"]) / statistics.median(pair["ours"]))
-                for key, values in pair.items():
-                    rates[key] += values
-    print(json.dumps({**rates, "extra": [100 * (ratio - 1) for ratio in ratios]}))
+            ratios.append(statistics.median(pair["plain"]) / statistics.median(pair["ours"]))
+            for key, values in pair.items():
+                rates[key] += values
+        found: dict[str, object] = {**rates, "extra": [100 * (ratio - 1) for ratio in ratios]}
+        if device == "cpu" and torch.get_num_threads() > 1 and (os.cpu_count() or 1) > 1:
+            with another_program():
+                found["beside"] = beside(recipe, folder, rate)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

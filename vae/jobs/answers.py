@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vae.config import DataConfig, Recipe
-from vae.data.imageset import ImageSet
+from vae.data.imageset import MANY_SKIPPED, ImageSet
 from vae.data.sets import count_pictures, open_data
 
 INSPECT_MOST = 20_000
@@ -77,7 +77,8 @@ def inspect(asked: dict[str, Any]) -> dict[str, Any]:
     """What a training would see. asked: data (settings), image_size, channels.
 
     Answers count, checked, validation, labels {name: count}, refused [[reason, count, example]] (also of files that are
-    no pictures), skipped (their share of all files, 0..1), notes (parts of sentences), duplicates (count), twins [[file, earlier file]], sheet (PNG, base64), bytes (decoded) and streamed (true where that exceeds memory_mb).
+    no pictures), skipped (their share of all files, 0..1), ask (whether that is so many that a training has to be told
+    to accept it), notes (parts of sentences), duplicates (count), twins [[file, earlier file]], sheet (PNG, base64), bytes (decoded) and streamed (true where that exceeds memory_mb).
     """
     config, size, channels = DataConfig.from_dict(asked["data"]), int(asked["image_size"]), int(asked["channels"])
     listed = count_pictures(config)
@@ -99,7 +100,8 @@ def inspect(asked: dict[str, Any]) -> dict[str, Any]:
         "count": count, "checked": len(pictures), "labels": labels, "bytes": n_bytes,
         "validation": min(max(1, round(config.validation * count)), config.validation_max, max(1, count - 1)),
         "refused": [[reason, n, Path(example[reason]).name[:60]] for reason, n in reasons.most_common(8)],
-        "skipped": pictures.skipped, "notes": pictures.notes[:8], "refused_total": sum(reasons.values()),
+        "skipped": pictures.skipped, "ask": pictures.skipped >= MANY_SKIPPED,
+        "notes": pictures.notes[:8], "refused_total": sum(reasons.values()),
         "duplicates": len(pictures.duplicates),
         "twins": [[Path(a).name[:60], Path(b).name[:60]] for a, b in pictures.duplicates[:6]],
         "streamed": n_bytes > config.memory_mb * 2**20, "sheet": sheet_png,

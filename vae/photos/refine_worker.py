@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from vae.photos.frames import read_frame, write_frame
 
 if TYPE_CHECKING:
+    from vae.hardware import Pace
     from vae.photos.fitting import Fitter
 
 STYLE_SHARE = 3 / 8  # of the steps; the others fit the feature offset, and take half the time each
@@ -38,6 +39,7 @@ class Server:
         self.requests: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
         self.cancelled: set[str] = set()
         self.fitters: dict[str, Fitter] = {}
+        self.pace: Pace | None = None
 
     def listen(self) -> None:
         """Take frames in, in a thread of its own: a cancel is heard at work. Ends the process with its input."""
@@ -105,8 +107,10 @@ class Server:
         import numpy as np
         import torch
 
+        from vae.hardware import Pace
         from vae.networks.pixels import to_images, to_pixels
 
+        self.pace = self.pace or Pace(every=0.5)
         job, (n, height, width, channels), steps = header["job"], header["shape"], header["steps"]
         write_frame(self.sink, {"op": "started", "job": job})
         fitter = self._fitter(header)
@@ -120,6 +124,7 @@ class Server:
         for report in fitter.run(x, z, styles, start, steps - styles):
             if job in self.cancelled:
                 raise Cancelled
+            self.pace.follow()
             if report is None:
                 continue
             if not torch.isfinite(report.delta).all():

@@ -73,7 +73,8 @@ def check_same(old: Recipe, new: Recipe) -> None:
     for part in ("model", "data", "objective", "training"):
         was, now = getattr(old, part).to_dict(), getattr(new, part).to_dict()
         for key in was:
-            if was[key] != now[key] and (part != "training" or key in fixed) and (part, key) != ("data", "memory_mb"):
+            free = part == "data" and key in ("memory_mb", "accept_skipped")
+            if was[key] != now[key] and (part != "training" or key in fixed) and not free:
                 raise TrainingError(
                     f"{part} {key} is {now[key]!r}, but the run began with {was[key]!r}; "
                     f"resume with that, or start a new run"

@@ -61,7 +61,9 @@ def train(
     """Train an autoencoder in a run folder, to the end or until it is asked to stop.
 
     resume goes on from the folder's checkpoint: same model, data and objective; limits may be larger.
-    On the CPU, with a limit in steps or images, a resumed run equals an uninterrupted one number by number.
+    On the CPU, with a limit in steps or images and a fixed number of threads (training.threads), a resumed run equals
+    an uninterrupted one number by number; without, the threads follow what the machine has free, and sums may differ
+    in their last digit.
     Raises TrainingError, DataError or ConfigError with a sentence; status.json then says the same.
     """
     run_dir = Path(run_dir).expanduser()
@@ -101,6 +103,8 @@ def _train(folder: RunFolder, processes: Processes, recipe: Recipe, checkpoint: 
     model, data = recipe.model, recipe.data
     report = lambda done, total: folder.status("reading", False, done=done, total=total)  # noqa: E731
     train_set, validation_set = open_split(data, model.image_size, model.channels, report)
+    if checkpoint is None:  # whoever goes on with a run has been asked when it began
+        train_set.check_skipped(data.accept_skipped)
     trainer = Trainer(recipe, train_set, validation_set, processes, fresh=checkpoint is None)
     if checkpoint:
         trainer.restore(checkpoint)

@@ -31,7 +31,7 @@ _OPTIONS = (
     ("--seed", "training", "seed", int, "seed of everything random"),
     ("--device", "training", "device", str, "auto, cpu, cuda, cuda:N or mps"),
     ("--precision", "training", "precision", str, "auto, float32 or bf16"),
-    ("--threads", "training", "threads", int, "CPU threads"),
+    ("--threads", "training", "threads", int, "CPU threads (default: as many as the machine has free)"),
     ("--start-from", "training", "start_from", str, "run folder or bundle whose weights to begin with"),
 )
 
@@ -58,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PART.KEY=VALUE",
         help="any other setting, such as objective.reconstruction=l1",
+    )
+    parser.add_argument(
+        "--accept-skipped",
+        action="store_true",
+        help="train even where half of the files or more cannot be used",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument(
@@ -95,6 +100,8 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
         changes.setdefault("data", {})["sources"] = args.data if known else [_absolute(text) for text in args.data]
     if args.box:
         changes.setdefault("data", {})["box"] = args.box
+    if args.accept_skipped:
+        changes.setdefault("data", {})["accept_skipped"] = True
     if args.kl_target is not None:
         changes.setdefault("objective", {})["kl"] = "target"
     limits = {"steps", "images", "minutes"} & changes.get("training", {}).keys()

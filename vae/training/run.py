@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from vae.hardware import Pace
 from vae.training.checkpoint import CHECKPOINT, FORMAT, save_checkpoint
 from vae.training.run_folder import POLL_SECONDS, Control, RunFolder
 from vae.training.trainer import Trainer
@@ -33,9 +34,12 @@ class Run:
         trainer, reason = self.trainer, None
         ahead = 0 if self.trainer.train_set.in_memory and self.trainer.device.type == "cpu" else 4
         before = time.monotonic()
+        # Threads that were asked for stay; of several processes each would take the others for strangers.
+        pace = Pace(1 if self.config.threads or trainer.processes.size > 1 or trainer.device.type != "cpu" else 0)
         with contextlib.closing(trainer.batches.run(trainer.step_count, ahead)) as batches:
             while reason is None and trainer.progress < 1:
                 trainer.step(next(batches))
+                pace.follow()
                 now = time.monotonic()
                 self._log_seconds += now - before
                 trainer.seconds += now - before

@@ -72,6 +72,8 @@ export class Atlas {
   about = null;
   /** @type {{index: number, distance: number}[] | null} */
   near = null;
+  /** @type {Promise<any>} the stop of the path that was clicked last */
+  #stops = Promise.resolve();
   /** @type {any} see /api/atlas/options */
   options = null;
   /** @type {import("./places.js").Points | null} */
@@ -307,10 +309,10 @@ export class Atlas {
   async #pick({ x, y, index }) {
     if (!this.points) return;
     if (this.map.tool === "path") {
-      const dot = index >= 0 ? await this.#dot(index) : null;
-      const z = index >= 0 ? dot && decodeFloats(dot.mu) : await this.guard(() => this.code(x, y));
-      if (z) this.path.add(z);
-      return;
+      const found = index >= 0 ? this.#dot(index).then((dot) => dot && decodeFloats(dot.mu)) : this.guard(() => this.code(x, y));
+      // Stops stand in the order of the clicks, whichever code comes first.
+      this.#stops = this.#stops.then(() => found).then((z) => z && this.path.add(z));
+      return this.#stops;
     }
     if (index >= 0) return this.#describe(index, true);
     const z = await this.guard(() => this.code(x, y));

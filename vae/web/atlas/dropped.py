@@ -70,7 +70,8 @@ async def place(request: Request) -> Response:
                 crop, _ = fit(bundle, read_image(content), True)
                 mu, logvar, delta = bundle.encode_with_offsets(crop[None])
             except (BundleError, FaceError, ImageError) as error:
-                refused.append(f"{short}: {error}")
+                where = " (on Explore, under Your photo)" * ("by hand" in str(error))  # the marks are there
+                refused.append(f"{short}: {str(error).rstrip('.')}{where}")
                 continue
             found = {"name": short, "mu": b64(bundle.check_z(mu[0])), "logvar": b64(logvar[0])}
             placed.append(found if delta is None else {**found, "delta": b64(delta[0])})

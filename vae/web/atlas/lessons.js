@@ -21,6 +21,7 @@ export class Lessons {
   name = "";
   with = "";
   without = "";
+  #byHand = false; // whether the second side was chosen, and not only offered
 
   /** @param {import("./atlas.js").Atlas} atlas */
   constructor(atlas) {
@@ -62,12 +63,14 @@ export class Lessons {
     }
     const ids = new Set(sides.map((side) => side.id));
     if (!ids.has(this.with)) this.with = sides[0].id;
-    if (!ids.has(this.without)) this.without = ids.has("set:A") && ids.has("set:B") ? "set:B" : "rest";
+    const known = ids.has(this.without) || (this.without === "rest" && this.#byHand);
+    if (!known) this.without = ids.has("set:A") && ids.has("set:B") ? "set:B" : "rest";
     const withSelect = h("select", { "aria-label": "With", "data-testid": "teach-with" });
     const withoutSelect = h("select", { "aria-label": "Without", "data-testid": "teach-without" });
     fill(withSelect, sides, this.with);
     fill(withoutSelect, [{ id: "rest", title: "All other codes" }, ...sides], this.without);
     const changed = () => {
+      this.#byHand ||= withoutSelect.value !== this.without;
       [this.with, this.without] = [withSelect.value, withoutSelect.value];
       this.lesson = null;
       this.removed.clear();

@@ -205,8 +205,10 @@ def plain(bundle: Bundle, here: Current) -> None:
     one.image(
         media.resize(bundle.decode(bundle.check_z(found.mean))[0], 256),
         f"Mean of {found.count:,} codes; spread {found.spread:.0%} of the whole",
+        alt="Mean of the selected codes",
     )
-    two.image(media.sheet([media.resize(picture, 96) for picture in bundle.decode(bundle.codes.mu[found.sheet])], 6))
+    sheet = media.sheet([media.resize(picture, 96) for picture in bundle.decode(bundle.codes.mu[found.sheet])], 6)
+    two.image(sheet, alt="Some of the selected codes, as the model draws them")
     if found.rates:
         st.plotly_chart(rates_chart(found.rates[:RATES]), key="plain_rates")
 
@@ -236,4 +238,8 @@ def place(bundle: Bundle, here: Current, view: views.Linear) -> None:
         y = two.number_input(view.labels[1], value=round(float(at[1]), 3), format="%.3f")
         if three.form_submit_button("Go there"):
             here.put(state.grid(bundle.check_z(view.lift(np.array([x, y]), here.z)), bundle), here.photo)
-    st.image(media.resize(here.decode(bundle)[0], 256), f"Your picture, at {x:+.2f}, {y:+.2f} of this view")
+    st.image(
+        media.resize(here.decode(bundle)[0], 256),
+        alt="Your picture",
+        caption=f"Your picture, at {x:+.2f}, {y:+.2f} of this view",
+    )

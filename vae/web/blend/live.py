@@ -59,9 +59,10 @@ SKELETON = """
 
 @dataclass
 class Person:
-    """One of the people to blend, and what is shown of them."""
+    """One of the people to blend, and what is shown of them. example: one that the page began with by itself."""
 
     source: Source
+    example: bool = False
     id: str = field(default_factory=lambda: secrets.token_urlsafe(6))
     before: recognition.Likeness | None = None
     after: recognition.Likeness | None = None
@@ -83,6 +84,7 @@ class Desk:
     job: Any = None
     chosen: list[str] = field(default_factory=list)
     films: dict[str, Any] = field(default_factory=dict)
+    begun: bool = False
 
     @property
     def sources(self) -> list[Source]:
@@ -153,6 +155,17 @@ def desk(bundle: Bundle) -> Desk:
         desks[bundle.name] = Desk(bundle.digest)
         warm(bundle)
     return desks[bundle.name]
+
+
+def begin(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
+    """What a visitor finds: the blend of the address, else two drawn faces that are mixed already."""
+    read_link(bundle, here, query)
+    if not here.begun and not here.people and "z0" not in query:
+        for index in (0, 1):
+            here.put(index, sample_source(bundle, index))
+            here.people[index].example = True
+        here.settle(bundle)
+    here.begun = True  # whoever takes both away wants an empty desk
 
 
 def open_photo(bundle: Bundle, data: bytes, name: str) -> Source:
@@ -302,6 +315,7 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             "id": person.id,
             "name": source.name,
             "kind": "drawn" if source.photo is None else "photo",
+            "example": person.example,
             "z": b64(source.z),
             "delta": None if source.delta is None else b64(source.delta),
             "feature": None if source.feature is None else source.feature.id,

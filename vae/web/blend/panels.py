@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import streamlit as st
@@ -20,6 +19,7 @@ from vae.space import mixing
 from vae.web.blend import live as blend_live
 from vae.web.blend.live import SENTENCES, Desk, Person
 from vae.web.core import services
+from vae.web.core.links import show_link
 from vae.web.core.navigation import open_page
 from vae.web.core.photo import shown
 
@@ -67,7 +67,7 @@ def likeness(bundle: Bundle, here: Desk) -> None:
         ]
         said.append(f"B from {100 * since:.0f} % on" if since is not None else "B not even at the end")
         st.markdown(f"{said[0]}, {said[1]}.")
-        st.image(distance_chart(t, distances), width=640)
+        st.image(distance_chart(t, distances), alt="How far each person is along the mix, as a chart", width=640)
 
 
 def distance_chart(t: np.ndarray, distances: np.ndarray) -> str:
@@ -133,7 +133,7 @@ def film(bundle: Bundle, here: Desk) -> None:
         if made["kind"] == "mp4":
             left.video(made["data"], loop=True, autoplay=True, muted=True)
         else:
-            left.image(made["data"], width="stretch")
+            left.image(made["data"], alt="The film of the blend", width="stretch")
         right.markdown(f"**{made['kind'].upper()}**, {made['words']}")
         right.download_button(
             "Save the film",
@@ -232,12 +232,9 @@ def keep(bundle: Bundle, here: Desk) -> None:
             if st.button(label, icon=icon, type=kind, key=f"to_{page}"):
                 blend_live.adopt(bundle, here)
                 open_page(page)
-    address = urlsplit(st.context.url or "")
     without = ", without the photos\u2019 offsets, which are too long for one"
     st.caption("Link to this blend" + (without if offsets else ""))
-    st.code(
-        f"{address.scheme}://{address.netloc}{address.path}?{urlencode(blend_live.link(bundle, here))}", language=None
-    )
+    show_link(blend_live.link(bundle, here))
 
 
 def code(bundle: Bundle, here: Desk) -> bytes:
@@ -311,8 +308,18 @@ class Plain:
             return
         source = here.people[slot].source
         left, right = st.columns(2)
-        left.image(shown(source.crop), caption="What the model sees", width="stretch")
-        right.image(shown(reconstruct(bundle, [source])[0]), caption="What it makes of it", width="stretch")
+        left.image(
+            shown(source.crop),
+            alt=f"What the model sees of {source.name}",
+            caption="What the model sees",
+            width="stretch",
+        )
+        right.image(
+            shown(reconstruct(bundle, [source])[0]),
+            alt=f"What the model makes of {source.name}",
+            caption="What it makes of it",
+            width="stretch",
+        )
         if source.remark:
             st.caption(source.remark)
         if source.eyes is None:

@@ -81,7 +81,8 @@ export class People {
     const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
     if (!file || !this.element.isConnected) return;
     event.preventDefault();
-    const free = Math.min(this.#sources.length, MAX_SOURCES - 1);
+    const example = this.#sources.findIndex((source) => source.example);
+    const free = example < 0 ? Math.min(this.#sources.length, MAX_SOURCES - 1) : example;
     this.#read(file, this.#pasteSlot ?? free);
   }
 
@@ -134,14 +135,17 @@ export class People {
 
   #card(source, slot) {
     const { name, crop, recon, remark, kind, faces = [], face, figures } = source;
-    const change = h("details", { class: "change" }, h("summary", {}, "Change"), this.#sourceButtons(slot), this.#samples(slot));
+    const ways = this.#sourceButtons(slot);
+    const drawn = kind !== "photo"; // the way to one's own photo lies open
+    const change = h("details", { class: "change" }, h("summary", {}, "Change"), drawn ? null : ways, this.#samples(slot));
     const remove = h("button", { type: "button", class: "tool", title: "Take away", "aria-label": `Take ${LETTERS[slot]} away`,
       onclick: () => this.send("remove", { slot }) }, icon("close"));
     const pair = h("div", { class: "pair" },
       h("figure", {}, h("img", { src: crop, alt: `What the model sees of ${name}`, width: 128, height: 128 }),
-        h("figcaption", {}, kind === "photo" ? "Photo" : "Drawn")),
-      h("figure", {}, h("img", { src: recon, class: "recon", alt: `What the model makes of ${name}`, width: 128, height: 128 }),
+        h("figcaption", {}, drawn ? "Drawn by the model" : "Photo")),
+      drawn ? null : h("figure", {}, h("img", { src: recon, class: "recon", alt: `What the model makes of ${name}`, width: 128, height: 128 }),
         h("figcaption", {}, "Model")));
+    const own = drawn ? h("div", { class: "drop own" }, h("p", {}, "Your own photo instead? Drop or paste it here, or take one."), ways) : null;
     const choice = faces.length > 1
       ? h("label", { class: "face-choice" }, h("span", {}, `${faces.length} faces`),
         h("select", { "aria-label": "Which face", onchange: (event) => { this.#busy(slot); this.send("face", { slot, index: Number(event.target.value) }); } },
@@ -149,7 +153,7 @@ export class People {
       : null;
     const card = h("article", { class: `card ${source.photo ? "with-photo" : ""}`, "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
       h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name", title: name }, name), change, remove),
-      h("div", { class: "card-body" }, source.photo ? this.#photo(source, slot) : null, pair),
+      h("div", { class: "card-body" }, source.photo ? this.#photo(source, slot) : null, pair, own),
       choice, figures ? h("p", { class: "card-figures" }, figures) : null, remark ? h("p", { class: "remark" }, remark) : null);
     return this.#droppable(card, slot);
   }
@@ -224,6 +228,10 @@ export class People {
 
   /* The camera, in place of the card. */
   async #camera(slot) {
+    if (!window.isSecureContext) {
+      this.say("Browsers open the camera over https only: open the app's https address, or choose a photo.");
+      return;
+    }
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from vae.paths import PACKAGES
+from vae.web.core.http import IMMUTABLE
 
 WEB = Path(__file__).resolve().parents[1]
 ORT_FOLDER = PACKAGES / "onnxruntime-web" / "dist"
@@ -26,11 +30,28 @@ class PinnedFiles(StaticFiles):
         return response
 
 
+@lru_cache(maxsize=1)
+def version() -> str:
+    """Changes whenever a static file does, so that no browser mixes old and new modules."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in WEB.rglob("*") if path.suffix in KINDS):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 class OwnFiles(StaticFiles):
     """The wings' modules and style sheets; what else lies beside them is not given out.
 
-    Our modules import each other without a version in the name, so a browser asks each time whether one has changed.
+    Below @VERSION/ they may be kept for ever: modules import each other by relative paths, and so stay below it. By
+    their plain names a browser asks each time whether one has changed.
     """
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        version_, _, rest = path.partition(os.sep)
+        response = await super().get_response(rest if version_.startswith("@") else path, scope)
+        if version_ == f"@{version()}":
+            response.headers["Cache-Control"] = IMMUTABLE
+        return response
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         return super().lookup_path(path) if path.endswith(KINDS) else ("", None)

@@ -32,8 +32,9 @@ from vae.space.taught import TaughtError
 from vae.web.core import services
 
 MAX_IMAGE_BYTES = 20 * 2**20
-IMMUTABLE = "public, max-age=31536000, immutable"
+DRAINED = 32 * 2**20  # bytes of a body that is too long
 NO_STORE = {"Cache-Control": "no-store"}
+IMMUTABLE = "public, max-age=31536000, immutable"
 BINARY = "application/octet-stream"
 # Errors of the wings below whose message is a sentence for the caller.
 SENTENCES = (
@@ -97,12 +98,25 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 
 async def read_body(request: Request, limit: int, what: str) -> bytes:
-    """The body, refused as soon as it is longer than `limit` bytes."""
-    body = bytearray()
+    """The body, refused where it is longer than `limit` bytes.
+
+    Some of the rest is taken in and thrown away: clients read an answer only once they have sent what they hold.
+    """
+    refusal = Refusal(f"the {what} is larger than {limit:,} bytes; send less", 413)
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > limit and (int(told) > limit + DRAINED or "expect" in request.headers):
+        raise refusal
+    body, size = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise Refusal(f"the {what} is larger than {limit:,} bytes; send less", 413)
+        size += len(chunk)
+        if size <= limit:
+            body += chunk
+        elif size > limit + DRAINED:
+            break
+        else:
+            body.clear()
+    if size > limit:
+        raise refusal
     return bytes(body)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 import streamlit as st
 
 from vae.bundles.bundle import Bundle
-from vae.web.core.files import KINDS, WEB
+from vae.web.core.files import WEB, version
 
 # Streamlit loads a component's script from a blob, which cannot import its neighbours: this one fetches the module.
 # Every page lies right below the app's base, so web/ is found beside it, whatever path the app lives at.
 SHIM = """
-const loaded = import(new URL("web/MODULE.js?v=VERSION", document.baseURI).href);
+const loaded = import(new URL("web/@VERSION/MODULE.js", document.baseURI).href);
 export default function (args) {
   loaded.then((module) => module.render(args), () => {
     args.parentElement.querySelector(".skeleton")?.setAttribute("data-failed", "");
@@ -31,15 +30,6 @@ SKELETON = """
 <section class="panel bars"><i></i><i></i><i></i><i></i><i></i><i></i><i></i><i></i><i></i></section>
 </div></div>
 """
-
-
-@lru_cache(maxsize=1)
-def version() -> str:
-    """Changes whenever a static file does, so that no browser mixes old and new modules."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in WEB.rglob("*") if path.suffix in KINDS):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=16)

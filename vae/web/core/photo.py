@@ -14,6 +14,7 @@ from vae.photos.aligning import FaceError
 from vae.photos.faces import ImageError
 from vae.photos.finding import remark
 from vae.photos.refine import RefineError
+from vae.web.core.links import is_secure
 from vae.web.core.state import Current, Photo, load_photo, show_photo, studio
 
 WIDE = 640
@@ -81,7 +82,13 @@ def panel(bundle: Bundle, here: Current, refiner: Any) -> None:
         key=f"photo-how-{bundle.name}",
         label_visibility="collapsed",
     )
-    if how == "Camera":
+    if how == "Camera" and not is_secure(st.context.url or ""):
+        st.info(
+            "Browsers open the camera over https only: open this app\u2019s https address, or upload a photo.",
+            icon=":material/lock_open:",
+        )
+        file = None
+    elif how == "Camera":
         file = st.camera_input(what, key=f"camera-{bundle.name}")
     else:
         file = st.file_uploader(
@@ -109,8 +116,15 @@ def review(bundle: Bundle, here: Current, photo: Photo, refiner: Any) -> None:
         st.caption(sentence)
     st.image(marked(photo), alt="Your photo with the eye marks", width="stretch")
     left, right = st.columns(2)
-    left.image(shown(photo.crop), caption="What the model sees", width="stretch")
-    right.image(shown(photo.once), caption=f"Its reconstruction, {photo.psnr:.1f} dB", width="stretch")
+    left.image(
+        shown(photo.crop), alt="What the model sees of your photo", caption="What the model sees", width="stretch"
+    )
+    right.image(
+        shown(photo.once),
+        alt="Your photo as the model reconstructs it",
+        caption=f"Its reconstruction, {photo.psnr:.1f} dB",
+        width="stretch",
+    )
     if photo.eyes is None:
         return
     if len(photo.found) > 1:

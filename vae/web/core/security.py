@@ -6,6 +6,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae.web.core.base import BelowBase
+from vae.web.core.bodies import Bodies
+from vae.web.core.compress import Compressed
 
 # Nothing is fetched from or sent to another host; scripts are Streamlit's and ours.
 CONTENT_SECURITY_POLICY = (
@@ -46,4 +48,4 @@ class SecurityHeaders:
 
 def middleware() -> list[Middleware]:
     """Outermost first."""
-    return [Middleware(SecurityHeaders), Middleware(BelowBase)]
+    return [Middleware(SecurityHeaders), Middleware(BelowBase), Middleware(Bodies), Middleware(Compressed)]

@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import streamlit as st
@@ -15,6 +14,7 @@ import streamlit as st
 from vae import media
 from vae.bundles.bundle import Bundle
 from vae.space.axes import Basis, bases, move
+from vae.web.core.links import show_link
 from vae.web.core.state import Current, link
 
 FRAMES, FPS = 46, 30
@@ -108,8 +108,6 @@ def panel(bundle: Bundle, here: Current) -> None:
     save(left, "GIF", ".gif", "image/gif", lambda: media.gif(traversal(bundle, here), FPS))
     side = factor * bundle.image_size
     save(right, "MP4", ".mp4", "video/mp4", lambda: media.mp4(traversal(bundle, here), FPS, size=side))
-    address = urlsplit(st.context.url or "")
     without = " (without the photo\u2019s offsets, which are too long for one; the files have them)"
     st.caption("Link" + (without if here.delta is not None else ""))
-    page = f"{address.scheme}://{address.netloc}{address.path or '/'}"
-    st.code(f"{page}?{urlencode(link(bundle, here.z))}", language=None, wrap_lines=False)
+    show_link(link(bundle, here.z))

@@ -23,7 +23,7 @@ function katex() {
 /** @param {{tex: string, plain: string}[]} list */
 export function formulas(list) {
   const rows = list.map(({ plain }) => h("p", { class: "formula" }, plain));
-  const element = h("div", { class: "formulas", "aria-label": "Formulas" }, rows);
+  const element = h("div", { class: "formulas", role: "group", "aria-label": "Formulas" }, rows);
   katex().then(
     (set) => {
       element.prepend(h("link", { rel: "stylesheet", href: address("katex/katex.min.css") }));

@@ -3,6 +3,7 @@
    pictureCanvas(model, name, label)      the canvas of one picture; data-testid is `name`
    context(canvas, options)               its 2d context
    fromRgb(bytes, width, height, start)   ImageData of raw RGB bytes
+   unpacked(blob)                         Promise of {pixels, size} of a compressed square picture
    painted(image)                         a canvas that shows an ImageData
    sprite(blob, side)                     Promise of the tiles of a picture, row by row: [{image, sx, sy, size}]
    blit(canvas, tile, x, size)            draw a tile, scaled
@@ -51,6 +52,15 @@ export function fromRgb(bytes, width, height, start = 0) {
     data[o + 3] = 255;
   }
   return image;
+}
+
+/** @param {Blob} blob */
+export async function unpacked(blob) {
+  const image = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+  const { width: size, height } = image;
+  const on = context(h("canvas", { width: size, height }), { willReadFrequently: true });
+  on.drawImage(image, 0, 0);
+  return { pixels: on.getImageData(0, 0, size, height).data, size };
 }
 
 /** @param {ImageData} image */

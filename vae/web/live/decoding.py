@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def parse_features(bundle: Bundle, query: Mapping[str, str]) -> list[Feature]:
 
 
 async def decode(request: Request) -> Response:
-    """POST /api/decode: codes -> raw RGB bytes (k, h, w, 3), or one PNG.
+    """POST /api/decode: codes -> raw RGB bytes (k, h, w, 3), or one PNG or WebP. X-Server-Ms: what it took here.
 
     features=ID,ID: after each code (and its offsets) a share of each of these photos' feature offsets follows; held=1
     lets a single one give way where the code has left the photo's own.
@@ -92,6 +93,7 @@ async def decode(request: Request) -> Response:
     bundle, query = the_bundle(request), request.query_params
     record = 4 * (max(1, bundle.levels) * (bundle.latent_size + bundle.style_size) + MAX_FEATURES)
     body = await read_body(request, MAX_CODES * record, "body")
+    began = time.perf_counter()
     by_level = one_of(query, "layout", ("flat", "levels")) == "levels"
     features = parse_features(bundle, query)
     z, delta, shares = parse_codes(bundle, body, by_level, query.get("offsets") == "1", len(features))
@@ -103,9 +105,9 @@ async def decode(request: Request) -> Response:
             raise Refusal(
                 f"size={size} is not a level of {bundle.name}; use one of {', '.join(map(str, sorted(sizes)))}"
             )
-    form = one_of(query, "format", ("raw", "png"))
-    if form == "png" and len(z) != 1:
-        raise Refusal(f"format=png answers one image, and the body holds {len(z)} codes; send one")
+    form = one_of(query, "format", ("raw", "png", "webp"))
+    if form != "raw" and len(z) != 1:
+        raise Refusal(f"format={form} answers one image, and the body holds {len(z)} codes; send one")
     turn = slots("decode", DECODES_AT_ONCE)
     quick = query.get("quick") == "1"
 
@@ -115,11 +117,18 @@ async def decode(request: Request) -> Response:
         return bundle.decode(z, delta, size, quick, feature, anchor)
 
     images = to_rgb(await anyio.to_thread.run_sync(work, limiter=turn))
-    if form == "png":
-        return Response(await in_thread(media.png, images[0]), media_type="image/png")
+    if form != "raw":
+        make = media.png if form == "png" else media.webp_still
+        return Response(await in_thread(make, images[0]), media_type=f"image/{form}", headers=NO_STORE)
     shape = ",".join(map(str, images.shape))
     # identity: gzip of pixels costs more time than it saves on the way.
-    headers = {"X-Image-Shape": shape, "Content-Encoding": "identity", "Cache-Control": "no-store"}
+    spent = f"{1e3 * (time.perf_counter() - began):.1f}"
+    headers = {
+        "X-Image-Shape": shape,
+        "X-Server-Ms": spent,
+        "Content-Encoding": "identity",
+        "Cache-Control": "no-store",
+    }
     return Response(images.tobytes(), media_type=BINARY, headers=headers)
 
 

@@ -22,7 +22,7 @@
    The canvas carries data-engine, data-frame (drawn frames), data-ms, and data-settled ("true" once it shows the last
    state that was asked for, at full size). */
 
-import { context, fromRgb } from "./canvas.js";
+import { context, fromRgb, unpacked } from "./canvas.js";
 import { pause } from "./dom.js";
 import { joined } from "./floats.js";
 import { ask, posted, Refused } from "./net.js";
@@ -68,6 +68,8 @@ const DEEPER_MS = 30; // of round trip for each decode in flight
 const REST_MS = 120;
 const KEEP_WARM_MS = 60_000;
 const SAMPLES = 9;
+const LINES = 3; // pictures that tell how slow the line is
+const SLOW_LINE_MS = 60;
 const FAR = 0.05; // of a code's length: beyond, the light decoder's picture of a photo has moved enough to be corrected anew
 const STOPPED = "The browser engine stopped, so the server draws.";
 const BETTER = 0.85; // "auto" changes engines only for a clear gain
@@ -106,6 +108,7 @@ export class Engine {
   #wake = () => {};
   /** @type {number[]} */
   #trips = []; // milliseconds of the last answers of the server, from the question on
+  #lines = []; // milliseconds that the last uncompressed pictures spent on the line
   #doneAt = 0;
   #busyAt = 0;
   /** @type {Record<Place, Record<"full" | "preview", number[]>>} */
@@ -302,9 +305,9 @@ export class Engine {
    * @param {boolean} preview
    * @returns {Promise<Image>}
    */
-  async #run(engine, state, preview) {
+  async #run(engine, state, preview, packed = false) {
     const start = performance.now();
-    const image = await (engine === "browser" ? this.#inBrowser(state, preview) : this.#onServer(state, preview));
+    const image = await (engine === "browser" ? this.#inBrowser(state, preview) : this.#onServer(state, preview, packed));
     return { ...image, ms: performance.now() - start, engine };
   }
 
@@ -333,7 +336,7 @@ export class Engine {
   }
 
   /** @param {State} state */
-  async #onServer({ z, levels, delta, features = [], held = false }, preview) {
+  async #onServer({ z, levels, delta, features = [], held = false }, preview, packed) {
     /** @type {import("./net.js").Query} */
     const query = { model: this.model.name };
     if (preview && this.model.light) query.quick = 1;
@@ -343,8 +346,13 @@ export class Engine {
     const shares = query.quick ? [] : features.map(({ share }) => share); // the light decoder knows no details
     if (shares.length) query.features = features.map(({ id }) => id).join();
     if (shares.length && held) query.held = 1;
+    if (packed) query.format = "webp";
+    const asked = performance.now();
     const response = await ask("api/decode", query, posted(joined([levels ?? z ?? [], delta ?? [], shares])));
+    if (packed) return unpacked(await response.blob());
     const bytes = new Uint8Array(await response.arrayBuffer());
+    const line = performance.now() - asked - Number(response.headers.get("X-Server-Ms") ?? 0);
+    this.#lines = [...this.#lines, line].slice(-LINES);
     const size = Math.sqrt(bytes.length / 3);
     return { pixels: fromRgb(bytes, size, size).data, size };
   }
@@ -353,15 +361,17 @@ export class Engine {
   async decode(state, { preview = false } = {}) {
     const engine = this.active;
     const small = preview && this.#previews(engine) && !this.#far(state);
+    // What moves may come compressed; at rest the picture is exact, and so goes on measuring the line.
+    const packed = preview && engine === "server" && this.#lines.length === LINES && median(this.#lines) > SLOW_LINE_MS;
     const asked = performance.now();
-    const image = await this.#run(engine, state, small);
+    const image = await this.#run(engine, state, small, packed);
     // With several in flight, what counts is how fast they follow each other.
     const now = performance.now();
     this.#note(engine, small, now - Math.max(asked, this.#doneAt));
     this.#doneAt = now;
     if (engine === "server") this.#trips = [...this.#trips, image.ms].slice(-SAMPLES);
     if (small && this.model.light) this.#correct(image, state);
-    return { ...image, preview: small };
+    return { ...image, preview: small || packed };
   }
 
   /** Whether the light decoder's picture of a photo would be too far from the full one. @param {State} state */

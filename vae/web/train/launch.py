@@ -106,12 +106,21 @@ def panel() -> None:
         title = st.text_input(
             "Name of the model", default_title(preset, sources), max_chars=80, key=f"train_title_{preset}_{sources[0]}"
         )
+        accepted = found["ask"] and st.checkbox(
+            f"Train on the {found['count']:,} that can be used, without the others",
+            key=f"train_accept_{'_'.join(sources)}",
+        )
+        recipe = recipe.replace(data={"accept_skipped": accepted})
+        wait = found["ask"] and not accepted
         with st.container(horizontal=True):
             # No callbacks: a hand quicker than the page would launch the settings of the run before.
-            start = st.button("Start training", type="primary", icon=":material/model_training:", key="train_start")
+            start = st.button(
+                "Start training", type="primary", icon=":material/model_training:", key="train_start", disabled=wait
+            )
             prepare = st.button(
                 "Prepare only",
                 key="train_prepare",
+                disabled=wait,
                 help="Make the job without starting it, for instance to run it with torchrun on several GPUs",
             )
         if start or prepare:

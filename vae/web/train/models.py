@@ -252,9 +252,9 @@ def same_pictures(bundles: list[Bundle]) -> None:
             return
         if place == 0:
             st.caption("Given")
-            st.image(strip(given), width="stretch")
+            st.image(strip(given), alt="The pictures to reconstruct", width="stretch")
         st.caption(bundle.title)
-        st.image(strip(bundle.reconstruct(given)), width="stretch")
+        st.image(strip(bundle.reconstruct(given)), alt=f"What {bundle.title} makes of them", width="stretch")
 
 
 __all__ = ["panel"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,11 @@ def handed_in() -> tuple[list[str], drafts.Draft | None]:
 
 
 @st.cache_data(show_spinner=False, max_entries=32, ttl=3600)
-def inspect(data: dict[str, Any], image_size: int, channels: int, _stamp: str) -> dict[str, Any]:
-    """What is in the data, looked at by a process of its own. Raises JobError, which is not kept."""
+def inspect(data: dict[str, Any], image_size: int, channels: int, changed: list[int]) -> dict[str, Any]:
+    """What is in the data, looked at by a process of its own. Raises JobError, which is not kept.
+
+    changed: when its places were last written to, so that a mended folder is looked at again.
+    """
     return questions.ask("inspect", {"data": data, "image_size": image_size, "channels": channels}, 300)
 
 
@@ -99,12 +103,13 @@ def review(recipe: Recipe) -> dict[str, Any] | None:
         return None
     with st.spinner("Looking at the pictures\u2026"):
         try:
-            found = inspect(recipe.data.to_dict(), recipe.model.image_size, recipe.model.channels, "")
+            changed = [os.stat(place).st_mtime_ns for place in recipe.data.sources if os.path.exists(place)]
+            found = inspect(recipe.data.to_dict(), recipe.model.image_size, recipe.model.channels, changed)
         except JobError as error:
             st.error(str(error)[:1].upper() + str(error)[1:], icon=":material/image_not_supported:")
             return None
     with st.container(key="train_sheet"):
-        st.image(base64.b64decode(found["sheet"]), width="stretch")
+        st.image(base64.b64decode(found["sheet"]), alt="An even spread of the pictures", width="stretch")
     words = [f"**{found['count']:,}** pictures", f"{found['validation']:,} of them to check on"]
     words += [f"{len(found['labels'])} labels"] * bool(found["labels"])
     words += [f"{found['duplicates']:,} duplicates left out"] * bool(found["duplicates"])
@@ -127,6 +132,11 @@ def review(recipe: Recipe) -> dict[str, Any] | None:
             st.table(
                 {"Left out": [a for a, _ in found["twins"]], "The same picture as": [b for _, b in found["twins"]]}
             )
+    if found["ask"]:
+        st.warning(
+            f"{found['skipped']:.0%} of the files cannot be used. Is this the set that you mean?",
+            icon=":material/rule:",
+        )
     if found["count"] < 500:
         st.warning(
             f"{found['count']:,} pictures are few: the model will remember them rather than learn what they share.",

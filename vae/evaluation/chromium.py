@@ -1,4 +1,4 @@
-"""Find a Chromium for the browser tests, and install one where there is none.
+"""Find a Chromium for the browser tests and the benchmark, and install one where there is none.
 
 Run as a script it installs: a browser found on the machine, else Playwright's own, else Debian's
 package when root. `find()` gives the path, or None.
@@ -11,6 +11,16 @@ import shutil
 import subprocess
 import sys
 
+# Headless on a machine without a graphics card, and without talking to anybody.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
