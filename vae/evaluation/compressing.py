@@ -39,33 +39,32 @@ def at_equal_bytes(
     mu, _ = bundle.encode(picture[None])
     codecs = {codec: rivals.attempts(picture, codec, max(budgets)) for codec in rivals.available()}
     found: dict[int, list[Entry]] = {}
-    drawn: dict[int, Array] = {}  # by step: budgets beyond the finest step share its picture
+    drawn: dict[tuple[str, int], Array] = {}  # by step: budgets beyond the finest step share its picture
     for budget in budgets:
         entries = [_model(bundle, mu, budget, drawn)]
         if pca is not None:
-            entries.append(_linear(pca, picture, budget))
-        entries += [_codec(codec, tried, budget) for codec, tried in codecs.items()]
-        measure(picture, entries, perceived)
-        found[budget] = entries
+            entries.append(_linear(pca, picture, budget, drawn))
+        found[budget] = entries + [_codec(codec, tried, budget) for codec, tried in codecs.items()]
+    measure(picture, [entry for entries in found.values() for entry in entries], perceived)
     return found
 
 
-def _model(bundle: Bundle, mu: Array, budget: int, drawn: dict[int, Array]) -> Entry:
+def _model(bundle: Bundle, mu: Array, budget: int, drawn: dict[tuple[str, int], Array]) -> Entry:
     packed = lsz.encode_within(bundle, mu, budget)
     if packed is None:
         return Entry("vae", "VAE", None, note=f"its smallest file has more than {budget} bytes")
-    if packed.step not in drawn:
-        drawn[packed.step] = bundle.decode(lsz.codes_of(bundle, packed))[0]
-    width = lsz.factor(packed.step)
-    return Entry("vae", "VAE", drawn[packed.step], len(packed.data), f"step {width:.2g} sigma")
+    key = ("vae", packed.step)
+    if key not in drawn:
+        drawn[key] = bundle.decode(lsz.codes_of(bundle, packed))[0]
+    return Entry("vae", "VAE", drawn[key], len(packed.data), f"step {lsz.factor(packed.step):.2g} sigma")
 
 
-def _linear(pca: Pca, picture: Array, budget: int) -> Entry:
-    title = f"PCA-{len(pca.values)}"
-    made = pca.compress(picture, budget)
+def _linear(pca: Pca, picture: Array, budget: int, drawn: dict[tuple[str, int], Array]) -> Entry:
+    title, made = f"PCA-{len(pca.values)}", pca.compress(picture, budget)
     if made is None:
         return Entry("pca", title, None, note="does not fit")
-    return Entry("pca", title, made[0], made[1], f"fitted to {pca.source}")
+    picture = drawn.setdefault(("pca", made[2]), made[0])
+    return Entry("pca", title, picture, made[1], f"fitted to {pca.source}")
 
 
 def _codec(codec: str, tried: Sequence[rivals.Attempt], budget: int) -> Entry:

@@ -12,7 +12,7 @@ from vae.likeness import psnr, ssim
 Array = np.ndarray
 
 FIGURES = ("psnr", "ssim", "perceptual")
-BATCH = 16
+BATCH = 4  # more leave the caches
 
 
 @dataclass(eq=False)
@@ -30,39 +30,46 @@ class Entry:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def perceptual_distances(a: Array, b: Array) -> Array | None:
-    """Perceptual distance of pairs of pictures uint8 (N, s, s, c) -> (N,): vae.networks.perceptual, needs torch.
+def perceptual_distances(reference: Array, made: Array) -> Array | None:
+    """Perceptual distance of pictures uint8 (N, s, s, c) from one (s, s, c) -> (N,): vae.networks.perceptual, torch.
 
     None where the network is not installed.
     """
     import torch
 
-    from vae.networks.perceptual import PerceptualError, perceptual
+    from vae.networks.perceptual import PerceptualError, feature_distance, perceptual
     from vae.networks.pixels import to_pixels
 
     try:
         network = perceptual()
     except PerceptualError:
         return None
+
+    def levels(pictures: Array) -> list[torch.Tensor]:
+        return network.levels(to_pixels(torch.from_numpy(np.ascontiguousarray(pictures))))
+
     found = []
     with torch.no_grad():
-        for i in range(0, len(a), BATCH):
-            x, y = (to_pixels(torch.from_numpy(np.ascontiguousarray(part[i : i + BATCH]))) for part in (a, b))
-            found.append(network.distance(x, y))
+        truth = levels(reference[None])
+        for i in range(0, len(made), BATCH):
+            part = levels(made[i : i + BATCH])
+            found.append(feature_distance([level.expand_as(other) for level, other in zip(truth, part)], part))
     return torch.cat(found).numpy()
 
 
 def measure(reference: Array, entries: Sequence[Entry], perceived: bool = True) -> None:
     """Fill in the figures of entries against the picture (s, s, c) that they stand for."""
-    shown = [entry for entry in entries if entry.picture is not None]
+    shown = {id(entry.picture): entry.picture for entry in entries if entry.picture is not None}
     if not shown:
         return
-    made = np.stack([entry.picture for entry in shown])
+    made = np.stack(list(shown.values()))
     truth = np.repeat(reference[None], len(made), 0)
-    columns = [psnr(truth, made), ssim(truth, made), perceptual_distances(truth, made) if perceived else None]
-    for name, values in zip(FIGURES, columns):
-        for entry, value in zip(shown, values if values is not None else ()):
-            entry.figures[name] = float(value)
+    columns = {"psnr": psnr(truth, made), "ssim": ssim(truth, made)}
+    if perceived and (distances := perceptual_distances(reference, made)) is not None:
+        columns["perceptual"] = distances
+    figures = {key: {name: float(values[i]) for name, values in columns.items()} for i, key in enumerate(shown)}
+    for entry in entries:
+        entry.figures.update(figures.get(id(entry.picture), {}))
 
 
 def averaged(all_entries: Sequence[Sequence[Entry]]) -> list[dict[str, object]]:

@@ -74,13 +74,13 @@ class Pca:
         std = np.sqrt(np.maximum(self.values, 1e-6))
         return Spread.of(np.zeros(len(std)), std, np.full(len(std), max(std[-1], 0.25)))
 
-    def compress(self, picture: Array, most: int) -> tuple[Array, int] | None:
-        """One picture (s, s, c) in at most so many bytes -> the picture again, and its bytes; None where none fit."""
+    def compress(self, picture: Array, most: int) -> tuple[Array, int, int] | None:
+        """One picture (s, s, c) in at most so many bytes -> the picture again, its bytes, the step; None where none fit."""
         found = finest(self.spread, self.project(picture[None]), most - HEADER)
         if found is None:
             return None
         step, symbols, data = found
-        return self.restore(self.spread.restore(symbols, step))[0], len(data) + HEADER
+        return self.restore(self.spread.restore(symbols, step))[0], len(data) + HEADER, step
 
     @property
     def digest(self) -> str:
