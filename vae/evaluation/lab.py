@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -109,16 +110,15 @@ def _modes(tools: tuple[str, str], plan: Plan, pictures: Array, names: Sequence[
 
 
 def _over(
-    pool: ProcessPoolExecutor, work: Callable, tools: tuple[str, str], plan: Plan, pictures: Array,
+    pool: ProcessPoolExecutor | None, work: Callable, tools: tuple[str, str], plan: Plan, pictures: Array,
     names: Sequence[str], say: Say, what: str, size: int = CHUNK,
 ) -> Iterator[Any]:  # fmt: skip
     starts = range(0, len(pictures), size)
-    tasks = [
-        pool.submit(work, tools, plan, pictures[i : i + size], names[i : i + size], i) for i in starts
-    ]
+    jobs = [(work, tools, plan, pictures[i : i + size], names[i : i + size], i) for i in starts]
+    tasks = [pool.submit(*job) for job in jobs] if pool else []
     done = 0
-    for i, task in zip(starts, tasks):
-        yield from task.result()
+    for i, job in zip(starts, jobs):
+        yield from tasks[i // size].result() if pool else job[0](*job[1:])
         reached = min(i + size, len(pictures))
         if reached * 10 // len(pictures) > done:
             done = reached * 10 // len(pictures)
@@ -145,7 +145,11 @@ def study(
     mu = np.concatenate([bundle.encode(pictures[i : i + 64])[0] for i in range(0, len(pictures), 64)])
     figures["lsz"] = compressing.round_trip(bundle, mu[:1000])
     say("wrote and read the codes")
-    with ProcessPoolExecutor(plan.processes, multiprocessing.get_context("spawn")) as pool:
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if plan.processes:
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(plan.processes, context))
         rows, nats, equal = [], [], []
         for one in _over(pool, _compress, tools, plan, pictures, names, say, "compressed"):
             for store, value in zip((rows, nats, equal), one):

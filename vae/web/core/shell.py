@@ -12,6 +12,7 @@ MENU = [
     ("explore", "Explore", ":material/tune:"),
     ("atlas", "Map", ":material/scatter_plot:"),
     ("blend", "Blend", ":material/join_inner:"),
+    ("lab", "Lab", ":material/science:"),
     ("train", "Train", ":material/model_training:"),
 ]
 
