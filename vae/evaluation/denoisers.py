@@ -47,9 +47,11 @@ def means(picture: Array, sigma: float) -> Array:
     """Non-local means (Buades, Coll and Morel 2005, doi 10.1109/CVPR.2005.38)."""
     from skimage.restoration import denoise_nl_means
 
+    colour = picture.shape[2] == 3
     x = picture.astype(np.float64) / 255
-    s = sigma / 255
-    y = denoise_nl_means(x, patch_size=5, patch_distance=7, h=0.5 * s, sigma=s, fast_mode=True, channel_axis=2)
+    x, s = x if colour else x[..., 0], sigma / 255
+    settings = dict(patch_size=5, patch_distance=7, h=0.5 * s, sigma=s, channel_axis=2 if colour else None)
+    y = denoise_nl_means(x, fast_mode=True, **settings)
     return quantised(255 * y).reshape(picture.shape)
 
 
