@@ -52,7 +52,7 @@ def test_pca_finds_the_axes_that_pictures_were_made_of(pictures: np.ndarray) -> 
     flat = pictures.reshape(100, -1) - pictures.reshape(100, -1).mean(0)
     values, vectors = np.linalg.eigh(flat.T @ flat / 100)
     assert found.values == pytest.approx(values[::-1][:6], rel=1e-3)
-    assert np.abs((found.vectors[0] @ vectors[:, -1])) == pytest.approx(1, abs=1e-3)
+    assert np.abs(found.vectors[0] @ vectors[:, -1]) == pytest.approx(1, abs=1e-3)
     assert found.vectors @ found.vectors.T == pytest.approx(np.eye(6), abs=1e-3)
     assert psnr(pictures, found.restore(found.project(pictures))).min() > 35
     assert 0 <= found.rest < 2  # rounding to grey levels is all that six axes leave

@@ -94,7 +94,9 @@ def test_damage_is_found_wherever_it_is(model: Bundle) -> None:
         lsz.decode(model, data + b"\0")
 
 
-@pytest.mark.parametrize("data, word", [(b"", "no .lsz"), (b"\x89PNG" + bytes(60), "no .lsz"), (b"LS\x09" + bytes(20), "version 9")])
+@pytest.mark.parametrize(
+    "data, word", [(b"", "no .lsz"), (b"\x89PNG" + bytes(60), "no .lsz"), (b"LS\x09" + bytes(20), "version 9")]
+)
 def test_foreign_files_are_refused_in_a_sentence(model: Bundle, data: bytes, word: str) -> None:
     with pytest.raises(lsz.LszError, match=word):
         lsz.decode(model, data)

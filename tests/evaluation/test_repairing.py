@@ -57,7 +57,9 @@ def test_blur_and_lower_resolution_take_detail_and_keep_the_mean() -> None:
     assert np.array_equal(noises.damage(dots, "low", 1), dots)
 
 
-@pytest.mark.parametrize("kind, strength, word", [("fog", 1, "no damage"), ("gaussian", 101, "0 to 100"), ("low", float("nan"), "1 to 16")])
+@pytest.mark.parametrize(
+    "kind, strength, word", [("fog", 1, "no damage"), ("gaussian", 101, "0 to 100"), ("low", float("nan"), "1 to 16")]
+)
 def test_damage_that_is_none_is_refused(kind: str, strength: float, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         noises.damage(GREY, kind, strength)
@@ -104,7 +106,11 @@ def test_what_the_model_cannot_say_is_explained_away(model: Bundle, picture: np.
     assert repairing.invented(model, picture, spot, where)["kept"] < 0.1
     along = model.decode(model.codes.mu[:1] + np.array([[1.0, 0, 0, 0]]))[0]
     found = repairing.invented(model, picture, along, np.ones((SIZE, SIZE), bool))
-    assert found["kept"] == pytest.approx(1, abs=0.1) and [one.id for one in found["entries"]] == ["painted", "after", "before"]
+    assert found["kept"] == pytest.approx(1, abs=0.1) and [one.id for one in found["entries"]] == [
+        "painted",
+        "after",
+        "before",
+    ]
     with pytest.raises(ValueError, match="nothing was painted"):
         repairing.invented(model, picture, picture, where)
 

@@ -181,7 +181,13 @@ def judged(
     return {
         "axes": codes.shape[1],
         "factors": [
-            {"name": name, "mig": float(gaps[k]), "sap": float(apart[k]), "says": float(says[k]), "best": int(table[:, k].argmax())}
+            {
+                "name": name,
+                "mig": float(gaps[k]),
+                "sap": float(apart[k]),
+                "says": float(says[k]),
+                "best": int(table[:, k].argmax()),
+            }
             for k, name in enumerate(names)
         ],
         "information": table.tolist(),

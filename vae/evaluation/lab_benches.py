@@ -243,7 +243,9 @@ def sliders(bundle: Bundle, tell: Tell) -> dict[str, Any]:
 
     codes = bundle.codes
     if not len(codes) or not codes.labels.shape[1]:
-        raise ValueError(f"{bundle.title} has no labels to try its axes on; train on a folder per class or with a table")
+        raise ValueError(
+            f"{bundle.title} has no labels to try its axes on; train on a folder per class or with a table"
+        )
     rows = np.unique(np.linspace(0, len(codes) - 1, min(CODES, len(codes))).astype(int))
     factors, names = disentangling.factors_of(codes.labels[rows], codes.label_names)
     if not factors.shape[1]:

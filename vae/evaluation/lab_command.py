@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--denoise", type=int, default=128, help="denoise so many of the pictures (default: 128)")
     parser.add_argument("--modes", type=int, default=0, help="find the posterior's mode of so many (default: 0)")
     parser.add_argument("--processes", type=int, default=2, help="at work together (default: 2)")
-    parser.add_argument("--out", metavar="FILE", help="write a report there, .html; a .json with all figures lies beside it")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write a report there, .html; a .json with all figures lies beside it"
+    )
 
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:

@@ -42,7 +42,9 @@ def winners(rows: Sequence[Row]) -> dict[str, int]:
     """The row that is nearest, by figure; only rows that could do every picture compete."""
     found = {}
     for key, sign in (("psnr", 1), ("ssim", 1), ("perceptual", -1)):
-        able = [i for i, row in enumerate(rows) if key in row and row.get("share", 1) == 1 and row.get("id") != "damaged"]
+        able = [
+            i for i, row in enumerate(rows) if key in row and row.get("share", 1) == 1 and row.get("id") != "damaged"
+        ]
         if able:
             found[key] = max(able, key=lambda i: sign * rows[i][key])
     return found
@@ -96,7 +98,8 @@ def table(rows: Sequence[Row], keys: Sequence[str], first: str = "title") -> str
     body = []
     for i, row in enumerate(rows):
         cells = [
-            f"<td{' class=best' if best.get(key) == i else ''}>{html.escape(shown(key, row.get(key)))}</td>" for key in keys
+            f"<td{' class=best' if best.get(key) == i else ''}>{html.escape(shown(key, row.get(key)))}</td>"
+            for key in keys
         ]
         body.append(f"<tr><td>{html.escape(str(row[first]))}</td>{''.join(cells)}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
@@ -113,7 +116,9 @@ def as_html(figures: Mapping[str, Any]) -> str:
     if "lsz" in figures:
         parts.append(f"<p>{html.escape(_lsz(figures['lsz']))}.</p>")
     for heading, remark, rows in sections(figures):
-        parts.append(f"<h2>{html.escape(heading)}</h2><p class=quiet>{html.escape(remark)}</p>{table(rows, columns_of(rows))}")
+        parts.append(
+            f"<h2>{html.escape(heading)}</h2><p class=quiet>{html.escape(remark)}</p>{table(rows, columns_of(rows))}"
+        )
     if "reconstruct" in figures:
         rows = figures["reconstruct"]["rows"]
         keys = [key for key in ("psnr", "ssim", "perceptual", "nats", "bits") if key in rows[0]]

@@ -111,7 +111,7 @@ def decode(bundle: Bundle, data: bytes) -> Packed:
     """A file -> its symbols, exactly those that were written. Raises LszError."""
     if len(data) < HEAD.size or data[:2] != MAGIC[:2]:
         raise LszError("This is no .lsz file; choose one that the Lab or `python -m vae compress` has written.")
-    magic, digest, first, check = HEAD.unpack(data[: HEAD.size])
+    magic, digest, first, _check = HEAD.unpack(data[: HEAD.size])
     if magic != MAGIC:
         raise LszError(f"This .lsz file is of version {magic[2]}, and version 1 is known here; update the program.")
     if digest.hex() != bundle.digest[:8]:

@@ -10,7 +10,9 @@ def add_compress(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m vae compress`."""
     parser.add_argument("picture", help="PNG, JPEG, WebP, HEIC or AVIF")
     parser.add_argument("out", help="the file to write, .lsz")
-    parser.add_argument("--model", default="faces-128", help="name of a bundle, or path of its folder (default: faces-128)")
+    parser.add_argument(
+        "--model", default="faces-128", help="name of a bundle, or path of its folder (default: faces-128)"
+    )
     parser.add_argument(
         "--bytes", type=int, default=0,
         help="as fine as so many bytes allow (default: by the posterior's own precision, sigma * sqrt(12))",
@@ -48,7 +50,9 @@ def add_decompress(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m vae decompress`."""
     parser.add_argument("file", help="an .lsz file")
     parser.add_argument("out", help="the picture to write, .png; of several pictures, one sheet")
-    parser.add_argument("--model", default="", help="name of a bundle, or path of its folder (default: the one that wrote it)")
+    parser.add_argument(
+        "--model", default="", help="name of a bundle, or path of its folder (default: the one that wrote it)"
+    )
 
 
 def run_decompress(args: argparse.Namespace) -> int:
@@ -65,11 +69,17 @@ def run_decompress(args: argparse.Namespace) -> int:
         bundle = open_model(args.model)
     else:
         registry = default_registry()
-        bundle = next((one for name in registry.names() if (one := registry.get(name)).digest[:8] == lsz.digest_of(data)), None)
+        bundle = next(
+            (one for name in registry.names() if (one := registry.get(name)).digest[:8] == lsz.digest_of(data)), None
+        )
         if bundle is None:
             if not lsz.digest_of(data):
-                raise lsz.LszError(f"{args.file} is no .lsz file; choose one that `python -m vae compress` has written.")
-            raise lsz.LszError(f"No model here wrote {args.file} (it names {lsz.digest_of(data)}); name its folder with --model.")
+                raise lsz.LszError(
+                    f"{args.file} is no .lsz file; choose one that `python -m vae compress` has written."
+                )
+            raise lsz.LszError(
+                f"No model here wrote {args.file} (it names {lsz.digest_of(data)}); name its folder with --model."
+            )
     packed = lsz.decode(bundle, data)
     pictures = bundle.decode(lsz.codes_of(bundle, packed))
     picture = pictures[0] if len(pictures) == 1 else media.sheet(pictures, 16)

@@ -45,8 +45,7 @@ def _decoder(bundle: Bundle) -> Callable:
         raise ModeError(f"the weights of {bundle.name} do not fit ({str(error)[:100]}); use one pass instead") from None
     if any(key.startswith("decoder.") for key in missing):
         raise ModeError(f"the decoder of {bundle.name} has weights without their names; use one pass instead")
-    decoder = network.decoder.requires_grad_(False).eval()
-    return decoder
+    return network.decoder.requires_grad_(False).eval()
 
 
 def find(

@@ -35,14 +35,18 @@ def damage(picture: Array, kind: str, strength: float, seed: int = 0) -> Array:
     if found is None:
         raise ValueError(f"there is no damage {kind!r}; use {', '.join(one.id for one in DAMAGES)}")
     if not found.least <= strength <= found.most:
-        raise ValueError(f"the strength is {strength:g}; {found.title.lower()} goes from {found.least:g} to {found.most:g}")
+        raise ValueError(
+            f"the strength is {strength:g}; {found.title.lower()} goes from {found.least:g} to {found.most:g}"
+        )
     rng = np.random.default_rng((seed, DAMAGES.index(found)))
     x = picture.astype(np.float64)
     if kind == "gaussian":
         x = x + strength * rng.standard_normal(x.shape)
     elif kind == "salt":
         places = rng.random(x.shape[:2])
-        x = np.where((places < strength / 200)[..., None], 0, np.where((places > 1 - strength / 200)[..., None], 255, x))
+        x = np.where(
+            (places < strength / 200)[..., None], 0, np.where((places > 1 - strength / 200)[..., None], 255, x)
+        )
     elif kind == "poisson":
         x = rng.poisson(x / 255 * strength) * (255 / strength)
     elif kind == "blur":

@@ -110,7 +110,10 @@ class Pca:
 
 
 def fit(
-    parts: Iterable[Array], components: int = COMPONENTS, source: str = "", tell: Callable[[float], None] = lambda x: None
+    parts: Iterable[Array],
+    components: int = COMPONENTS,
+    source: str = "",
+    tell: Callable[[float], None] = lambda x: None,
 ) -> Pca:
     """PCA of pictures uint8 (n, s, s, c), given in parts. Raises ValueError for fewer than three pictures."""
     pictures = np.concatenate(list(parts))
@@ -151,6 +154,4 @@ def _largest(gram: Array, k: int) -> tuple[Array, Array]:
 def by_dimensions(pca: Pca, pictures: Array, sizes: Sequence[int]) -> list[float]:
     """Mean squared error in grey levels squared of pictures restored from their first j coefficients, for each j."""
     coefficients = pca.project(pictures)
-    return [
-        float(((pca.restore(coefficients[:, :j]).astype(np.float32) - pictures) ** 2).mean()) for j in sizes if j
-    ]
+    return [float(((pca.restore(coefficients[:, :j]).astype(np.float32) - pictures) ** 2).mean()) for j in sizes if j]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae.config import DataConfig
-from vae.data.sets import SETS, DataError, open_data, open_split
+from vae.data.sets import SETS, DataError, open_split
 from vae.evaluation import pca
 from vae.evaluation.pca import Pca
 from vae.space.kept import cache_file

@@ -15,6 +15,7 @@ from vae.web.core.http import MAX_IMAGE_BYTES, NO_STORE, b64, in_thread, read_bo
 from vae.web.live.dropping import MAX_DROP, members
 from vae.web.live.encoding import fit
 
+
 async def place(request: Request) -> Response:
     """POST /api/atlas/place: one picture or a zip of them -> code and style offsets of each; kept nowhere."""
     bundle = the_bundle(request)

@@ -46,9 +46,7 @@ def _samples(bundle: Bundle) -> list[dict[str, str]]:
     if (split := known_split(bundle)) is not None:
         held = split[1]
         some = held.images(np.arange(min(SAMPLES, len(held))))
-        return [
-            {"name": f"Held out {i + 1}", "kind": "held out", "src": address(one)} for i, one in enumerate(some)
-        ]
+        return [{"name": f"Held out {i + 1}", "kind": "held out", "src": address(one)} for i, one in enumerate(some)]
     found = []
     portrait = astronaut() if bundle.eyes is not None and bundle.channels == 3 else None
     if portrait is not None:
