@@ -12,7 +12,6 @@ from __future__ import annotations
 import binascii
 import math
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -142,8 +141,3 @@ def decode(bundle: Bundle, data: bytes) -> Packed:
 def digest_of(data: bytes) -> str:
     """First 8 hexadecimal digits of the digest of the model that wrote a file; "" for what is no .lsz file."""
     return data[3:7].hex() if len(data) >= HEAD.size and data[:3] == MAGIC else ""
-
-
-def written_by(bundles: Sequence[Bundle], data: bytes) -> Bundle | None:
-    """The model among these that wrote a file, if any."""
-    return next((bundle for bundle in bundles if bundle.digest[:8] == digest_of(data)), None)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vae.bundles.bundle import Bundle
 
 
 def add_compress(parser: argparse.ArgumentParser) -> None:
@@ -55,31 +60,33 @@ def add_decompress(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _writer(data: bytes, file: str) -> Bundle:
+    """The model here that wrote a file. Raises LszError."""
+    from vae.bundles.contract import BundleError
+    from vae.bundles.registry import default_registry
+    from vae.evaluation import lsz
+
+    digest = lsz.digest_of(data)
+    if not digest:
+        raise lsz.LszError(f"{file} is no .lsz file; choose one that `python -m vae compress` has written.")
+    registry = default_registry()
+    for name in registry.names():
+        with contextlib.suppress(BundleError):  # a broken one has written nothing
+            if (bundle := registry.get(name)).digest.startswith(digest):
+                return bundle
+    raise lsz.LszError(f"No model here wrote {file} (it names {digest}); name its folder with --model.")
+
+
 def run_decompress(args: argparse.Namespace) -> int:
     """Draw what an .lsz file holds."""
     from vae import media
     from vae.bundles.command import open_model
-    from vae.bundles.registry import default_registry
     from vae.evaluation import lsz
 
     if Path(args.out).suffix.lower() != ".png":
         raise ValueError(f"the output is {args.out!r}; let it end in .png")
     data = Path(args.file).read_bytes()
-    if args.model:
-        bundle = open_model(args.model)
-    else:
-        registry = default_registry()
-        bundle = next(
-            (one for name in registry.names() if (one := registry.get(name)).digest[:8] == lsz.digest_of(data)), None
-        )
-        if bundle is None:
-            if not lsz.digest_of(data):
-                raise lsz.LszError(
-                    f"{args.file} is no .lsz file; choose one that `python -m vae compress` has written."
-                )
-            raise lsz.LszError(
-                f"No model here wrote {args.file} (it names {lsz.digest_of(data)}); name its folder with --model."
-            )
+    bundle = open_model(args.model) if args.model else _writer(data, args.file)
     packed = lsz.decode(bundle, data)
     pictures = bundle.decode(lsz.codes_of(bundle, packed))
     picture = pictures[0] if len(pictures) == 1 else media.sheet(pictures, 16)
