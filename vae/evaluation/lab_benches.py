@@ -29,6 +29,7 @@ CURVE_PICTURES = 24
 MAP_POINTS = 800
 DRAWN_POINTS = 240
 CODES = 2000
+SHEET, BARS = 24, 40
 
 
 def shown(picture: Array) -> str:
@@ -253,6 +254,51 @@ def sliders(bundle: Bundle, tell: Tell) -> dict[str, Any]:
     return disentangling.judged(codes.mu[rows], factors, names, lambda share: tell(share, "Growing trees"))
 
 
+def generate(bundle: Bundle, tell: Tell, prior: str, temperature: float, seed: int) -> dict[str, Any]:
+    """A sheet of draws, how near each is to a training picture, and what they are of."""
+    from vae.evaluation import generating
+
+    z = generating.draw(bundle, prior, temperature, seed, generating.MEASURED)
+    found = generating.held_against(bundle, z)
+    made = bundle.decode(z[:SHEET])
+    usual = generating.neighbourhood(bundle).usual
+    edges = np.linspace(0, float(max(usual.max(), np.quantile(found["distances"], 0.99))), BARS + 1)
+    return {
+        "draws": [
+            {"src": shown(one), "distance": float(far), "share": float(share)}
+            for one, far, share in zip(made, found["distances"], found["share"])
+        ],
+        "edges": edges.tolist(),
+        "usual": (np.histogram(usual, edges)[0] / len(usual)).tolist(),
+        "drawn": (np.histogram(found["distances"], edges)[0] / len(z)).tolist(),
+        "threshold": found["threshold"], "copied": found["copied"], "count": len(z), "codes": len(bundle.codes),
+        "balance": generating.balance(bundle, z),
+    }  # fmt: skip
+
+
+def near(bundle: Bundle, tell: Tell, prior: str, temperature: float, seed: int, index: int) -> dict[str, Any]:
+    """The training picture nearest to one draw, by its code; and by its pixels, where the pictures come along."""
+    from vae.evaluation import generating
+
+    z = generating.draw(bundle, prior, temperature, seed, index + 1)[index:]
+    found = generating.held_against(bundle, z)
+    made = bundle.decode(z)[0]
+    row = int(found["rows"][0])
+    entries = [Entry("code", "Nearest by code, as the model redraws it", bundle.decode(bundle.codes.mu[row])[0])]
+    if (split := picked.known_split(bundle)) is not None:
+        train = split[0]
+        rows = np.arange(len(train))
+        apart = [
+            ((train.images(rows[i : i + 500]).astype(np.float32) - made) ** 2).mean((1, 2, 3))
+            for i in range(0, len(rows), 500)
+        ]
+        entries.append(
+            Entry("pixels", "Nearest by pixels, itself", train.images([int(np.concatenate(apart).argmin())])[0])
+        )
+    measure(made, entries)
+    return {"entries": listed(entries), "distance": float(found["distances"][0]), "share": float(found["share"][0])}
+
+
 def study(bundle: Bundle, tell: Tell, pictures: Array, names: Sequence[str], budget: int = 0) -> dict[str, Any]:
     """The report of the pictures in hand: the same figures as `python -m vae lab`."""
     pca = cached_pca(bundle)
@@ -273,5 +319,5 @@ def study(bundle: Bundle, tell: Tell, pictures: Array, names: Sequence[str], bud
 BENCHES: dict[str, Callable[..., dict[str, Any]]] = {
     "warm": warm, "fit": fit, "reconstruct": reconstruct, "table": table, "compress": compress, "unpack": unpack,
     "curves": curves, "denoise": denoise, "mode": mode, "fill": fill, "fill_mode": fill_mode, "invent": invent,
-    "dimensions": dimensions, "sliders": sliders, "study": study,
+    "dimensions": dimensions, "sliders": sliders, "generate": generate, "near": near, "study": study,
 }  # fmt: skip

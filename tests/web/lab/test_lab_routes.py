@@ -136,7 +136,7 @@ def test_the_plain_page_shows_tables() -> None:
     page = AppTest.from_file(str(ROOT / "pages" / "lab.py"), default_timeout=300)
     page.query_params["model"], page.query_params["plain"] = "digits-2d", "1"
     page.run()
-    assert not page.exception and [one.value for one in page.subheader][0] == "In one pass"
+    assert not page.exception and page.subheader[0].value == "In one pass"
     assert len(page.table) == 3 and "VAE" in page.table[1].value["Method"].tolist()
     page.selectbox(key="lab_plain_budget").select(400).run()
     assert page.subheader[1].value == "In at most 400 bytes"

@@ -77,6 +77,25 @@ def _perhaps_many(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
     return _many(bundle, body) if body.get("pictures") else {}
 
 
+def _draw(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
+    prior, temperature, seed = body.get("prior"), body.get("temperature"), body.get("seed")
+    if prior not in ("fitted", "normal"):
+        raise Refusal(f"there is no prior {str(prior)[:40]!r}; use fitted or normal")
+    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 <= temperature <= 2:
+        raise Refusal(f"the temperature is {str(temperature)[:20]}; use 0 to 2")
+    return {"prior": prior, "temperature": float(temperature), "seed": _whole(seed, "seed", 2**31)}
+
+
+def _whole(value: Any, what: str, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < most:
+        raise Refusal(f"the {what} is {str(value)[:20]}; use a whole number from 0 to {most - 1:,}")
+    return value
+
+
+def _near(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
+    return {**_draw(bundle, body), "index": _whole(body.get("index"), "index", 400)}
+
+
 def _nothing(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
     return {}
 
@@ -85,7 +104,7 @@ def _nothing(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
 QUESTIONS = {
     "warm": _nothing, "fit": _nothing, "reconstruct": _one_picture, "table": _many, "compress": _compress,
     "curves": _many, "denoise": _damaged, "mode": _damaged, "fill": _masked, "fill_mode": _masked, "invent": _painted,
-    "dimensions": _perhaps_many, "sliders": _nothing, "study": _study,
+    "dimensions": _perhaps_many, "sliders": _nothing, "generate": _draw, "near": _near, "study": _study,
 }  # fmt: skip
 
 

@@ -105,5 +105,5 @@ export class Compress {
 export function fitting(lab) {
   return h("p", {}, "PCA is not fitted for this model yet. ", h("button", { type: "button", class: "link", "data-testid": "fit-pca", onclick: async () => {
     if (await lab.ask("fit")) lab.refresh();
-  } }, "Fit it, once"), ".");
+  } }, "Fit it, once"));
 }

@@ -5,6 +5,7 @@ import { download, h } from "../live/dom.js";
 import { Asking } from "./asking.js";
 import { Compare } from "./compare.js";
 import { Compress } from "./compress.js";
+import { Generate } from "./generate.js";
 import { Pictures } from "./pictures.js";
 import { Reconstruct } from "./reconstruct.js";
 import { Reduce } from "./reduce.js";
@@ -44,6 +45,7 @@ export class Lab {
     if (this.data) return;
     this.data = data;
     this.benches = { reconstruct: new Reconstruct(this), compress: new Compress(this), repair: new Repair(this), reduce: new Reduce(this) };
+    if (data.codes >= 20) this.benches.generate = new Generate(this);
     if (data.labelled) this.benches.sliders = new Sliders(this);
     this.tabs.replaceChildren(
       ...Object.entries(this.benches).map(([id, { title }]) => h("button", { type: "button", role: "tab", id: `tab-${id}`, "data-bench": id, onclick: () => this.turn(id) }, title)),

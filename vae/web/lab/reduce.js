@@ -7,7 +7,7 @@ import { picture } from "./compare.js";
 
 const SIDE = 300;
 const EDGE = 14;
-const COLOURS = ["#0f766e", "#d97706", "#7c3aed", "#dc2626", "#2563eb", "#65a30d", "#db2777", "#0891b2", "#92400e", "#475569"];
+const COLOURS = ["#14a098", "#e08a1e", "#8b6cf0", "#e5484d", "#4c8df6", "#7cb518", "#e0559b", "#18a5c9", "#b3743b", "#8a94a6"];
 const HEADS = { trustworthiness: ["Trustworthy", "Neighbours on the map are neighbours in the data: 1 if all are"],
   continuity: ["Continuous", "Neighbours in the data stayed neighbours on the map: 1 if all did"],
   purity: ["Pure", "Share of a point's neighbours that are of its own class"] };
