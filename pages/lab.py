@@ -14,7 +14,9 @@ lab_live.warm(bundle)
 
 with st.container(horizontal=True, vertical_alignment="center", key="lab_toolbar"):
     at.picker()
-    st.caption("Pictures stay in this page; the server keeps none. Each figure is against the picture itself.")
+    st.caption(
+        "Pictures stay in this page; the server forgets them with its answer. Each figure is against the picture itself."
+    )
     st.space("stretch")
     at.switch("Tables instead of the live benches, for screen readers and programs")
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.waiting import eventually
+from tests.browser.waiting import PATIENCE, eventually
 from tests.tiny import SIZE, write_bundle
 from vae.bundles.bundle import Bundle
-from vae.evaluation import compressing, lsz, reconstructing, repairing
+from vae.evaluation import compressing, generating, lsz, reconstructing, repairing
 
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
 NAMES = ("Right", "Up")
@@ -157,6 +157,7 @@ def test_curves_are_worked_at_with_a_bar_and_the_budget_can_be_dragged(lab: Call
     chart = page.locator("svg.chart.moves")
     chart.wait_for()
     assert chart.locator('[data-series="vae"] path').get_attribute("d").count("L") >= 8
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.9, box["y"] + 60)
     eventually(page, lambda: int(page.locator(".slide output").inner_text().replace(",", "")) > 500)
@@ -222,6 +223,19 @@ def test_each_label_finds_its_slider(lab: Callable) -> None:
     assert [int(np.argmax(row)) for row in dark] == [0, 1]
 
 
+def test_draws_are_held_against_the_data_and_chosen_by_hand(lab: Callable, site: tuple) -> None:
+    page, model = lab("generate"), site[1]
+    z = generating.draw(model, "fitted", 1.0, 1, 24)
+    found = generating.held_against(model, z)
+    page.locator('[data-draw="7"]').click()
+    until_shown(page, "left", model.decode(z[7])[0])
+    until_shown(page, "right", model.decode(model.codes.mu[found["rows"][7]])[0])
+    expect(page.get_by_test_id("generate-words")).to_contain_text(f"{found['distances'][7]:.2f}")
+    page.get_by_role("radio", name="N(0, I)").check()
+    normal = generating.draw(model, "normal", 1.0, 1, 1)
+    until_shown(page, "left", model.decode(normal)[0])
+
+
 def test_a_table_of_all_pictures_sorts_and_the_report_has_its_figures(lab: Callable, site: tuple) -> None:
     page = lab("reconstruct")
     page.get_by_test_id("measure-all").click()
@@ -232,7 +246,7 @@ def test_a_table_of_all_pictures_sorts_and_the_report_has_its_figures(lab: Calla
     table.get_by_role("button", name="PSNR").click()
     expect(table.locator("th[aria-sort=descending]")).to_have_count(1)
     downloads = []
-    page.on("download", downloads.append)
+    page.on("download", lambda one: downloads.append(one))
     page.get_by_test_id("report").click()
     expect(page.get_by_test_id("lab-status")).to_contain_text("saved")
     eventually(page, lambda: len(downloads) == 2)
@@ -258,6 +272,7 @@ def test_what_cannot_be_read_is_said_and_nothing_breaks(lab: Callable, tmp_path:
 def test_long_work_can_be_cancelled(browser: Browser, app_url: str) -> None:
     """Faces take long enough for the bar to be seen."""
     page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(1000 * PATIENCE)
     try:
         page.goto(f"{app_url}/lab?model=faces-128&bench=reduce")
         page.locator(".thumb").first.wait_for()

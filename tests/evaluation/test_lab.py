@@ -111,5 +111,7 @@ def test_commands_refuse_in_a_sentence(tiny_bundle: Path, tmp_path: Path, capsys
     assert "deadbeef" in refused(capsys, "decompress", text, tmp_path / "a.png")
     assert ".lsz" in refused(capsys, "compress", text, tmp_path / "a.zip", *model)
     assert ".png" in refused(capsys, "decompress", text, tmp_path / "a.jpg")
-    assert "12 to" in refused(capsys, "lab", *model, "--data", "sklearn-digits", "--limit", "2", "--bytes", "3", "--processes", "1")
+    assert "12 to" in refused(
+        capsys, "lab", *model, "--data", "sklearn-digits", "--limit", "2", "--bytes", "3", "--processes", "1"
+    )
     assert "--processes" in refused(capsys, "lab", *model, "--data", "sklearn-digits", "--processes", "0")

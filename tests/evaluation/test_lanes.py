@@ -51,7 +51,9 @@ def test_long_work_tells_how_far_it_is(workshop: Workshop, model: Bundle, pictur
     assert sorted(row["name"] for row in rows) == sorted(names) and rows[0]["psnr"] <= rows[-1]["psnr"]
 
 
-def test_a_failure_is_a_sentence_and_the_next_job_works(workshop: Workshop, model: Bundle, pictures: np.ndarray) -> None:
+def test_a_failure_is_a_sentence_and_the_next_job_works(
+    workshop: Workshop, model: Bundle, pictures: np.ndarray
+) -> None:
     job = workshop.start(model, "fill", {}, pictures=pictures[:1], mask=np.zeros((16, 16), np.uint8))
     assert job.wait(120) and job.state == "failed" and job.error.startswith("The mask") and job.error.endswith(".")
     job = workshop.start(model, "reconstruct", {}, pictures=pictures[:1])

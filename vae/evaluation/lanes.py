@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FINISHED = ("done", "cancelled", "failed")
 MAX_WAITING = 16
 KEPT = 32
+KEPT_SECONDS = 600.0
 IDLE_SECONDS = 300.0
 
 
@@ -218,9 +219,16 @@ class Workshop:
         job = lane.add(header, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values()))
         with self._lock:
             self._jobs[job.id] = job
-            for old in [one for one, found in self._jobs.items() if found.finished][: max(0, len(self._jobs) - KEPT)]:
+            ended = [one for one, found in self._jobs.items() if found.finished]
+            stale = [one for one in ended if time.monotonic() - self._jobs[one].started > KEPT_SECONDS]
+            for old in {*stale, *ended[: max(0, len(self._jobs) - KEPT)]}:
                 del self._jobs[old]
         return job
+
+    def forget(self, job: LabJob) -> None:
+        """Drop a job whose result was handed over: it holds a visitor's pictures."""
+        with self._lock:
+            self._jobs.pop(job.id, None)
 
     def prewarm(self, bundle: Bundle) -> None:
         """Let the quick lane load the model and what it measures with."""
@@ -228,7 +236,7 @@ class Workshop:
             self.start(bundle, "warm", {})
 
     def get(self, job_id: str) -> LabJob | None:
-        """A job by its id; the last ones are remembered."""
+        """A job by its id, as long as its result was not handed over."""
         with self._lock:
             return self._jobs.get(job_id)
 

@@ -72,7 +72,9 @@ def test_dropped_pictures_come_back_as_crops_and_what_is_none_with_a_reason() ->
 
 def test_benches_answer_with_figures_and_pictures(samples: list[dict]) -> None:
     one = {"pictures": [samples[0]["src"]]}
-    found = question("reconstruct", **one).json()["result"]
+    answer = question("reconstruct", **one).json()
+    found = answer["result"]
+    assert ask("GET", f"/api/lab/job/{answer['job']}").status == 404  # with the answer its pictures are forgotten
     assert len(found["nats"]) == 2 and found["total"] == pytest.approx(sum(found["nats"]))
     bundle = services.registry.get("digits-2d")
     again = bundle.decode(bundle.encode(pixels(samples[0]["src"])[None, ..., None])[0])[0, ..., 0]
@@ -140,3 +142,15 @@ def test_the_plain_page_shows_tables() -> None:
     assert len(page.table) == 3 and "VAE" in page.table[1].value["Method"].tolist()
     page.selectbox(key="lab_plain_budget").select(400).run()
     assert page.subheader[1].value == "In at most 400 bytes"
+
+
+def test_draws_and_their_nearest_training_pictures() -> None:
+    asked = {"prior": "fitted", "temperature": 1.0, "seed": 3}
+    found = question("generate", **asked).json()["result"]
+    assert len(found["draws"]) == 24 and sum(found["usual"]) == pytest.approx(1, abs=0.02)
+    assert [one["name"] for one in found["balance"]]
+    near = question("near", **asked, index=2).json()["result"]
+    assert [one["id"] for one in near["entries"]] == ["code", "pixels"]
+    assert near["distance"] == pytest.approx(found["draws"][2]["distance"])
+    for wrong in ({"prior": "x"}, {"temperature": 9}, {"seed": -1}, {"index": 400}):
+        assert question("near", **{**asked, "index": 0, **wrong}).status == 400

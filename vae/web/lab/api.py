@@ -113,6 +113,8 @@ async def _answered(job: LabJob, patience: float) -> Response:
     await anyio.to_thread.run_sync(job.wait, patience, limiter=slots("lab", 32))
     if job.state == "failed":
         raise Refusal(job.error, 422)
+    if job.finished:
+        services.workshop.forget(job)
     return JSONResponse(job.report(), headers=NO_STORE)
 
 

@@ -58,6 +58,7 @@ export class Compress {
 
   async refresh() {
     this.#draw();
+    if (!this.lab.pictures.current) return; // the samples are on their way
     const found = await this.lab.ask("compress", { ...this.lab.question(), budget: this.budget });
     if (!found) return;
     this.figures.show(found.entries, "vae");

@@ -26,7 +26,7 @@ export class Pictures {
       onchange: () => this.take([...this.file.files ?? []]) });
     this.list = h("div", { class: "thumbs", role: "group", "aria-label": "Pictures" });
     const choose = h("button", { type: "button", class: "button primary", onclick: () => this.file.click() }, "Your pictures");
-    this.words = h("p", { class: "about" });
+    this.words = h("p", { class: "about" }, "Fetching samples \u2026");
     this.element = h("section", { class: "strip", "aria-label": "Pictures to try",
       ondragover: (event) => { event.preventDefault(); this.element.dataset.over = ""; },
       ondragleave: () => { delete this.element.dataset.over; },

@@ -1,6 +1,6 @@
 """The pictures of the Lab page: samples, what a visitor drops, and how they come back with each question.
 
-The page holds them; the server keeps none. Each is a crop as the model sees it, as a PNG data address.
+The page holds them; the server forgets them with its answer. Each is a crop as the model sees it, as a PNG data address.
 """
 
 from __future__ import annotations

@@ -93,6 +93,7 @@ export class Repair {
   }
 
   async refresh() {
+    if (!this.lab.pictures.current) return; // the samples are on their way
     await this.painting.begin(this.lab.truth().src);
     if (this.way !== "damage" && this.painting.empty) {
       this.lab.compare.show(this.lab.truth(), this.lab.truth());
@@ -116,6 +117,7 @@ export class Repair {
   }
 
   async search() {
+    if (!this.lab.pictures.current) return;
     if (this.way === "hide" && this.painting.empty) return this.lab.say("Paint over a part of the picture first.");
     const found = await this.lab.ask(this.way === "hide" ? "fill_mode" : "mode", this.#question());
     if (!found) return;
