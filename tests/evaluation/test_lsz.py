@@ -123,6 +123,17 @@ def test_what_is_no_code_is_refused(model: Bundle) -> None:
             lsz.encode(model, wrong)
 
 
+def test_a_model_that_knows_no_sigma_is_written_all_the_same(tmp_path: Path) -> None:
+    """A plain autoencoder: the finest steps must still reach all codes."""
+    mu = np.random.default_rng(0).standard_normal((400, 3)) * [0.01, 1, 50]
+    plain = write_bundle(tmp_path / "plain", mu, logvar=-20.0)
+    for step in (0, lsz.NATURAL):
+        packed = lsz.encode(plain, plain.codes.mu, step)
+        assert np.array_equal(lsz.decode(plain, packed.data).symbols, packed.symbols)
+        off = np.abs(lsz.codes_of(plain, packed) - plain.codes.mu).max(0) / plain.stats.std
+        assert (off <= 0.51 * factor(step) / lsz.FINEST + 1e-3).all()
+
+
 def test_numbers_are_restored_to_what_is_expected_within_their_step() -> None:
     """Of a wide step a Gaussian's mean lies nearer to its centre than the middle does."""
     spread = Spread.of(np.zeros(1), np.ones(1), np.ones(1))

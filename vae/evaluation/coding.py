@@ -16,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray
 
-REACH = 4095  # largest symbol
+REACH = 16383  # largest symbol
 STEPS = 128  # widths of a step: 2^-4 to 2^12 units, eight to a doubling
 FRACTION = 65536
 LONG = 4096  # bytes; of more than so many a few at the end are nothing

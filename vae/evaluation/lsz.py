@@ -29,6 +29,7 @@ MAGIC = b"LS\x01"
 HEAD = struct.Struct(">3s4sBH")
 MANY = 0x80
 MAX_COUNT = 100_000
+FINEST = 128  # sigma is taken for at least so small a part of a number's spread: a plain autoencoder has none
 NATURAL = min(range(STEPS), key=lambda step: abs(math.log(factor(step) / math.sqrt(12))))
 
 
@@ -57,7 +58,8 @@ def spread_of(bundle: Bundle) -> Spread:
     if not len(codes):
         raise LszError(f"{bundle.title} holds no codes, which say how precise a code is; export it with codes.")
     logvar = np.partition(codes.logvar, len(codes) // 2, axis=0)[len(codes) // 2]
-    return Spread.of(bundle.stats.centre, bundle.stats.std, np.exp(0.5 * logvar.astype(np.float64)))
+    sigma = np.exp(0.5 * logvar.astype(np.float64))
+    return Spread.of(bundle.stats.centre, bundle.stats.std, np.maximum(sigma, bundle.stats.std / FINEST))
 
 
 def _head(bundle: Bundle, step: int, count: int) -> tuple[bytes, bytes, bytes]:

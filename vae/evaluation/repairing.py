@@ -87,7 +87,7 @@ def invented(bundle: Bundle, picture: Array, painted: Array, where: Array) -> di
         Entry("after", "What the model makes of it", after),
         Entry("before", "The same without the paint", before),
     ]
-    measure(painted, entries)
+    measure(painted, entries[1:])
     return {
         "entries": entries,
         "kept": kept,

@@ -30,7 +30,7 @@ def mount(bundle: Bundle, bench: str) -> None:
         "labelled": bool(len(bundle.codes) and labels.shape[1]),
         "codes": len(bundle.codes),
     }
-    show = component("lab/lab", ("lab/lab", "lab/compare"), SKELETON)
+    show = component("lab/lab", ("lab/lab", "lab/benches", "lab/compare"), SKELETON)
     show(key=f"lab-{bundle.name}-{bundle.digest}", data=data, on_bench_change=_follow)
 
 
