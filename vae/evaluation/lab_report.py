@@ -35,7 +35,7 @@ def shown(key: str, value: Any) -> str:
         return "\u2013"
     if key == "share":
         return f"{100 * value:.0f} %"
-    return f"{value:.{DIGITS[key]}f}" if key in DIGITS else str(value)
+    return f"{value:.{DIGITS[key]}f}" if key in DIGITS and not isinstance(value, int) else str(value)
 
 
 def winners(rows: Sequence[Row]) -> dict[str, int]:

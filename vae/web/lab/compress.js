@@ -75,13 +75,13 @@ export class Compress {
   async curves() {
     const found = await this.lab.ask("curves", this.lab.pictures.question());
     if (!found) return;
-    this.curve = found;
+    this.curve = { ...found, flattered: this.lab.pictures.tried.length < this.lab.pictures.all.length };
     this.#draw();
   }
 
   #draw() {
     if (!this.curve) return;
-    const { budgets, rows, pictures } = this.curve;
+    const { budgets, rows, pictures, flattered } = this.curve;
     const titles = Object.fromEntries(rows[0].map(({ id, title }) => [id, title]));
     const series = METHODS.filter((id) => titles[id]).map((id) => ({ id, title: titles[id],
       points: budgets.flatMap((budget, i) => {
@@ -91,7 +91,7 @@ export class Compress {
     this.chart.replaceChildren(lines(series, { x: "bytes a picture", y: "PSNR, dB", ticks: [16, 32, 64, 128, 256, 512, 1024], mark: Math.max(16, this.budget),
       onmark: (bytes) => { this.set(bytes); this.#mark(); this.#later(); },
       label: `PSNR by bytes, means over ${pictures} pictures; a method's line begins where it can do all of them` }),
-      h("small", {}, `Means over ${pictures} picture${pictures === 1 ? "" : "s"}. A line begins where the method can do them all. Drag to choose the budget.`));
+      h("small", {}, `Means over ${pictures} picture${pictures === 1 ? "" : "s"}. A line begins where the method can do them all. ${flattered ? "What the model drew itself is left out. " : ""}Drag to choose the budget.`));
   }
 
   #mark() {

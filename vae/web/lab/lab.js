@@ -64,6 +64,8 @@ export class Lab {
       const chosen = /** @type {HTMLElement} */ (tab).dataset.bench === id;
       tab.setAttribute("aria-selected", String(chosen));
       tab.setAttribute("tabindex", chosen ? "0" : "-1");
+      const [box, all] = [tab, this.tabs].map((one) => one.getBoundingClientRect());
+      if (chosen) this.tabs.scrollLeft += box.left + box.width / 2 - all.left - all.width / 2; // on a phone they do not all fit
     }
     const bench = this.benches[id];
     this.place.replaceChildren(bench.element);

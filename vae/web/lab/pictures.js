@@ -4,7 +4,7 @@
      .element
      .load()          Promise: the samples
      .take(files)     Promise
-     .all, .current   [{name, kind, src}], one of them */
+     .all, .current   [{name, kind, src}], one of them; .tried: those that means are taken over */
 
 import { h } from "../live/dom.js";
 import { askJson, posted } from "../live/net.js";
@@ -90,9 +90,15 @@ export class Pictures {
     this.lab.refresh();
   }
 
-  /** What a question says of all of them. */
+  /** Those that a mean is taken over: what the model drew itself would flatter it, and counts only where there is nothing else. */
+  get tried() {
+    const honest = this.all.filter(({ kind }) => kind !== "drawn");
+    return honest.length ? honest : this.all;
+  }
+
+  /** What a question says of them. */
   question() {
-    return { pictures: this.all.map(({ src }) => src), names: this.all.map(({ name }) => name) };
+    return { pictures: this.tried.map(({ src }) => src), names: this.tried.map(({ name }) => name) };
   }
 
   close() {

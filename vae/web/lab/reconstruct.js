@@ -12,6 +12,8 @@ export class Reconstruct {
   title = "Reconstruct";
   /** @type {any[]} */
   rows = [];
+  /** @type {any[]} the pictures that the rows are of */
+  tried = [];
   text = "";
   sorted = { key: "psnr", up: true };
 
@@ -46,8 +48,10 @@ export class Reconstruct {
   }
 
   async all() {
+    const { tried } = this.lab.pictures;
     const found = await this.lab.ask("table", this.lab.pictures.question());
     if (!found) return;
+    this.tried = tried;
     Object.assign(this, { rows: found.rows, text: found.csv });
     this.csv.hidden = false;
     this.#list();
@@ -64,7 +68,7 @@ export class Reconstruct {
         onclick: () => { this.sorted = { key: one, up: one === key ? !up : (HEADS[one]?.[2] ?? -1) > 0 }; this.#list(); } }, `${name}${one === key ? (up ? " \u2191" : " \u2193") : ""}`));
     });
     const show = (row) => {
-      this.lab.pictures.choose(this.lab.pictures.all[row.index]);
+      this.lab.pictures.choose(this.tried[row.index]);
     };
     this.table.replaceChildren(h("table", { class: "figures", "data-testid": "table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Picture"), head)),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "method", onclick: () => show(row) },
