@@ -3,6 +3,7 @@
 # make lint   ruff, the contracts between the wings, types of the JavaScript (a part of make test)
 # make format the layout of the Python
 # make bench  the figures in the README
+# make lessons  the small models of the Learn page
 # Each does all of its own set-up; a second start takes seconds.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ HOST ?= 127.0.0.1
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test lint format bench setup test-setup clean
+.PHONY: run test lint format bench lessons setup test-setup clean
 .DELETE_ON_ERROR:
 
 run: setup
@@ -32,6 +33,9 @@ format: test-setup
 
 bench: test-setup
 	@$(PY) -m vae bench
+
+lessons: setup
+	@$(PY) -m vae lessons
 
 setup: $(VENV)/.installed $(VENV)/.web
 

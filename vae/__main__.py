@@ -1,5 +1,4 @@
-"""The command line: python -m vae train | export | rename | distil | curvature | evaluate | decode | blend |
-lab | compress | decompress | bench.
+"""The command line: python -m vae train | export | rename | distil | guess | curvature | lessons | evaluate | ...
 
 A table of commands; the options of each live in its wing. A command's modules are imported only when it is asked for,
 so that `decode` never waits for torch.
@@ -47,11 +46,24 @@ def distil() -> Command:
     return add_arguments, lambda args: run(args, open_model(args.model), say)
 
 
+def guess() -> Command:
+    from vae.bundles.command import open_model
+    from vae.distilling.guessing import add_arguments, run
+
+    return add_arguments, lambda args: run(args, open_model(args.model), say)
+
+
 def curvature() -> Command:
     from vae.bundles.command import open_model
     from vae.photos.measure_curvature import add_arguments, run
 
     return add_arguments, lambda args: run(args, open_model(args.model), say)
+
+
+def lessons() -> Command:
+    from vae.training.lessons import add_arguments, run
+
+    return add_arguments, lambda args: run(args, say)
 
 
 def evaluate() -> Command:
@@ -104,7 +116,9 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "export": ("make a bundle that the app opens", export),
     "rename": ("make room for a newer model of the same name", rename),
     "distil": ("give a bundle a light decoder for slow machines", distil),
+    "guess": ("let a bundle show a photo sharply in one pass", guess),
     "curvature": ("let a bundle without it refine photos in fewer steps", curvature),
+    "lessons": ("train the small models of the Learn page", lessons),
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),
     "bench": ("measure the app on this machine", bench),

@@ -124,6 +124,8 @@ def test_the_live_pages_work_below_a_path(page: Page, site: str) -> None:
     assert page.url.split("?")[0] == f"{site}{BASE}/atlas"
     page.goto(f"{site}{BASE}/blend")
     page.locator(".blend[data-ready]").wait_for(timeout=180_000)
+    page.goto(f"{site}{BASE}/learn?step=holes")
+    page.locator(".learn[data-ready=holes] .katex").first.wait_for(timeout=180_000)
     outside = [url for url in asked if url.startswith("http") and not urlsplit(url).path.startswith(f"{BASE}/")]
     assert not outside
     assert any(f"{BASE}/ort/" in url for url in asked) and any(f"{BASE}/api/atlas/points" in url for url in asked)

@@ -52,7 +52,7 @@ def lab(site: tuple[str, Bundle], mine: tuple[Path, np.ndarray], page: Page) -> 
         expect(page.get_by_role("tab", selected=True)).to_have_attribute("data-bench", bench)
         page.locator(".thumb").first.wait_for()
         page.locator('[data-testid="lab-file"]').set_input_files(str(mine[0]))
-        expect(page.locator('.thumb[aria-pressed="true"]')).to_have_attribute("title", "mine.png, yours")
+        expect(page.locator('.thumbs .thumb[aria-pressed="true"]')).to_have_attribute("title", "mine.png, yours")
         return page
 
     yield go
@@ -231,7 +231,8 @@ def test_draws_are_held_against_the_data_and_chosen_by_hand(lab: Callable, site:
     until_shown(page, "left", model.decode(z[7])[0])
     until_shown(page, "right", model.decode(model.codes.mu[found["rows"][7]])[0])
     expect(page.get_by_test_id("generate-words")).to_contain_text(f"{found['distances'][7]:.2f}")
-    page.get_by_role("radio", name="N(0, I)").check()
+    with page.expect_request("**/ask/generate*"):
+        page.get_by_role("radio", name="N(0, I)").check()
     normal = generating.draw(model, "normal", 1.0, 1, 1)
     until_shown(page, "left", model.decode(normal)[0])
 

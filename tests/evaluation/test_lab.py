@@ -114,4 +114,5 @@ def test_commands_refuse_in_a_sentence(tiny_bundle: Path, tmp_path: Path, capsys
     assert "12 to" in refused(
         capsys, "lab", *model, "--data", "sklearn-digits", "--limit", "2", "--bytes", "3", "--processes", "1"
     )
+    assert "0 to 100" in refused(capsys, "lab", *model, "--data", "sklearn-digits", "--limit", "2", "--sigma", "300")
     assert "--processes" in refused(capsys, "lab", *model, "--data", "sklearn-digits", "--processes", "0")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tiny import write_bundle
 from vae import children
-from vae.bundles.bundle import Bundle
+from vae.bundles.bundle import Bundle, open_bundle
 from vae.evaluation import lsz
 from vae.evaluation.coding import STEPS, Spread, factor, finest
 
@@ -108,6 +108,16 @@ def test_a_file_of_another_model_is_refused_with_its_name(model: Bundle, tmp_pat
     with pytest.raises(lsz.LszError, match=other.digest[:8]):
         lsz.decode(model, data)
     assert lsz.digest_of(data) == other.digest[:8]
+
+
+def test_a_file_of_an_earlier_state_of_the_model_is_read(model: Bundle) -> None:
+    data = lsz.encode(model, model.codes.mu[:3]).data
+    later = open_bundle(model.path)
+    later.digest, later.formerly = "0123456789ab", (model.digest,)
+    assert np.array_equal(lsz.decode(later, data).symbols, lsz.decode(model, data).symbols)
+    later.formerly = ()
+    with pytest.raises(lsz.LszError, match="another model"):
+        lsz.decode(later, data)
 
 
 def test_an_absurd_count_does_not_ask_for_memory(model: Bundle) -> None:

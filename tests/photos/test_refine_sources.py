@@ -17,7 +17,7 @@ def test_refining_brings_both_photos_nearer_in_one_batch(bundle, astronaut, draw
     second = photo_source(bundle, np.pad(drawn[1].crop, ((60, 60), (60, 60), (0, 0)), mode="edge"))
     steps = []
     with Refiner() as refiner:
-        sources = refine_sources(bundle, [astronaut, drawn[0], second], refiner, 12, steps.append)
+        sources = refine_sources(bundle, [astronaut, drawn[0], second], refiner, 48, steps.append)
     assert steps[-1].delta.shape == (2, bundle.levels, bundle.style_size)
     assert sources[1].delta is None  # drawn: nothing to refine
     for before, after in ((astronaut, sources[0]), (second, sources[2])):

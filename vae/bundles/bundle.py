@@ -19,6 +19,7 @@ from vae.bundles.contents import check_curvature, read_codes, read_directions, r
 from vae.bundles.contract import (
     CURVATURE_FILE,
     FREE,
+    GUESS_FILE,
     BundleError,
     check_files,
     check_graph,
@@ -30,6 +31,7 @@ from vae.bundles.contract import (
     read_formerly,
     read_model,
 )
+from vae.bundles.guess_graph import guess_shapes
 from vae.bundles.sessions import make_session, return_memory
 
 Array = np.ndarray
@@ -73,6 +75,9 @@ class Bundle:
         if model.offsets:
             codes_out["delta"] = codes_in["delta"]
         check_graph(path, "encoder.onnx", {"image": picture}, codes_out, ())
+        self.guesses = bool(self.levels) and GUESS_FILE in config["files"]
+        if self.guesses:
+            check_graph(path, GUESS_FILE, *guess_shapes(model), ())
         self.stats = read_stats(path, d)
         self.codes = read_codes(path, d)
         self.directions = read_directions(path, d) if "directions.npz" in config["files"] else None
@@ -114,13 +119,18 @@ class Bundle:
 
     @cached_property
     def _encoder(self) -> Any:
-        session = make_session((self.path / "encoder.onnx").read_bytes(), f"{self.path.name}/encoder.onnx")
-        return_memory()
-        return session
+        return self._session("encoder.onnx")
 
     @cached_property
     def _light(self) -> Any:
-        session = make_session((self.path / "light.onnx").read_bytes(), f"{self.path.name}/light.onnx")
+        return self._session("light.onnx")
+
+    @cached_property
+    def _guess(self) -> Any:
+        return self._session(GUESS_FILE)
+
+    def _session(self, name: str) -> Any:
+        session = make_session((self.path / name).read_bytes(), f"{self.path.name}/{name}")
         return_memory()
         return session
 
@@ -280,9 +290,43 @@ class Bundle:
     def encode_with_offsets(self, images: Array) -> tuple[Array, Array, Array | None]:
         """Pictures, as for `encode`, -> mu, logvar (N, d), and the style offsets that the encoder reads beside them.
 
-        The offsets are (N, L, S) float32, None where the model reads none; decode(mu, offsets) is the model's
-        reconstruction in one pass. Raises BundleError.
+        The offsets are (N, L, S) float32, None where the model reads none. Raises BundleError.
         """
+        x = self._pixels(images)
+        session = self._get("_encoder")
+        wanted = ["mu", "logvar", *(["delta"] if self.model.offsets else [])]
+        parts = [session.run(wanted, {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
+        mu, logvar, *more = (np.concatenate(column) for column in zip(*parts))
+        return mu, logvar, more[0] if more else None
+
+    def guess(self, images: Array, z: Any, delta: Any = None) -> tuple[Array, Array] | None:
+        """What pictures, as for `encode`, have beyond their codes z (N, d) and style offsets, guessed in one pass.
+
+        -> feature offsets and the anchors that they belong to, (N, C, s/4, s/4) float32 each: decode takes both. None
+        where the bundle has no network for it (vae.networks.guess). Raises BundleError.
+        """
+        if not self.guesses:
+            return None
+        x, picture, anchor = self._pixels(images), self.decode_float(z, delta), self.feature_map(z, delta)
+        if len(picture) != len(x):
+            raise BundleError(f"There are {len(x)} pictures and {len(picture)} codes; give a code for each.")
+        values = {"image": x, "picture": picture, "anchor": anchor}
+        parts = []
+        for i in range(0, len(x), CHUNK):
+            parts += self._get("_guess").run(["feature"], {key: value[i : i + CHUNK] for key, value in values.items()})
+        return np.concatenate(parts), anchor
+
+    def reconstruct(self, images: Array, encoded: tuple[Array, Array, Array | None] | None = None) -> Array:
+        """Pictures, as for `encode` -> what the model makes of them in one pass, uint8 (N, s, s, c).
+
+        encoded: what encode_with_offsets gave for them, where it was asked before.
+        """
+        mu, _, delta = self.encode_with_offsets(images) if encoded is None else encoded
+        feature, anchor = self.guess(images, mu, delta) or (None, None)
+        return self.decode(mu, delta, feature=feature, anchor=anchor)
+
+    def _pixels(self, images: Array) -> Array:
+        """Pictures, as for `encode`, as float32 (N, c, s, s) in [-1, 1]. Raises BundleError."""
         images, s, c = np.asarray(images), self.image_size, self.channels
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (s, s, c):
             x = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
@@ -297,12 +341,7 @@ class Bundle:
             raise BundleError(
                 "There is no picture here, or a pixel that is not finite; give at least one whole picture."
             )
-        session = self._get("_encoder")
-        x = np.ascontiguousarray(x)
-        wanted = ["mu", "logvar", *(["delta"] if self.model.offsets else [])]
-        parts = [session.run(wanted, {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
-        mu, logvar, *more = (np.concatenate(column) for column in zip(*parts))
-        return mu, logvar, more[0] if more else None
+        return np.ascontiguousarray(x)
 
     def split(self, size: int) -> tuple[bytes, bytes]:
         """The decoder cut in two at a preview size, as ONNX files, made anew at each call.

@@ -27,7 +27,8 @@ CONFIG_KEYS = (
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
-OPTIONAL_FILES = ("light.onnx", "directions.npz", CURVATURE_FILE, "card.md")
+GUESS_FILE = "guess.onnx"
+OPTIONAL_FILES = ("light.onnx", GUESS_FILE, "directions.npz", CURVATURE_FILE, "card.md")
 MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000

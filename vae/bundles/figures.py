@@ -16,15 +16,15 @@ ACTIVE_VARIANCE = 0.01
 
 
 def evaluate(bundle: Bundle, data: ImageSet) -> dict[str, Any]:
-    """Reconstruct every picture in one pass, from its mu and the style offsets that the encoder reads, and sum up.
+    """Reconstruct every picture in one pass, from its mu and what else the model reads of it, and sum up.
 
     psnr in dB, ssim: means over pictures; kl: nats per picture; active_units: dimensions whose mu varies by more
     than 0.01 over the data (Burda et al. 2016, arXiv 1509.00519); images: how many pictures.
     """
     noise, alike, mus, nats = [], [], [], []
     for images in data.batches(64):
-        mu, logvar, delta = bundle.encode_with_offsets(images)
-        again = bundle.decode(mu, delta)
+        encoded = bundle.encode_with_offsets(images)
+        again, (mu, logvar, _) = bundle.reconstruct(images, encoded), encoded
         noise.append(psnr(images, again))
         alike.append(ssim(images, again))
         mus.append(mu)

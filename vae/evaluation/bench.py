@@ -183,7 +183,7 @@ def bench_photo() -> None:
         face = faces.find_faces(photo)[0]
         crop = faces.align(photo, face.eyes, bundle.eyes, bundle.image_size)
         mu, _, delta = bundle.encode_with_offsets(crop[None])
-        return crop, mu, delta, bundle.decode(mu, delta)
+        return crop, mu, delta, bundle.reconstruct(crop[None])
 
     to_sliders()
     times = []

@@ -26,6 +26,13 @@ def decoder_bytes(bundle: Bundle) -> int:
     return sum((bundle.path / name).stat().st_size for name in ("decoder.onnx", "stats.npz"))
 
 
+def check_budgets(budgets: Sequence[int]) -> None:
+    """Refuse budgets out of range. Raises ValueError."""
+    wrong = next((budget for budget in budgets if not LEAST <= budget <= MOST), None)
+    if wrong is not None:
+        raise ValueError(f"the budget is {wrong} bytes; use {LEAST} to {MOST:,}")
+
+
 def at_equal_bytes(
     bundle: Bundle, pca: Pca | None, picture: Array, budgets: Sequence[int], perceived: bool = True
 ) -> dict[int, list[Entry]]:
@@ -33,9 +40,7 @@ def at_equal_bytes(
 
     Raises ValueError for budgets out of range.
     """
-    wrong = next((budget for budget in budgets if not LEAST <= budget <= MOST), None)
-    if wrong is not None:
-        raise ValueError(f"the budget is {wrong} bytes; use {LEAST} to {MOST:,}")
+    check_budgets(budgets)
     mu, _ = bundle.encode(picture[None])
     codecs = {codec: rivals.attempts(picture, codec, max(budgets)) for codec in rivals.available()}
     found: dict[int, list[Entry]] = {}

@@ -135,6 +135,11 @@ def study(
     """
     if not len(pictures):
         raise ValueError("there are no pictures to measure; give at least one")
+    compressing.check_budgets(plan.budgets)
+    if wrong := [sigma for sigma in plan.sigmas if not 0 <= sigma <= 100]:
+        raise ValueError(f"sigma is {wrong[0]}; use 0 to 100 grey levels")
+    if plan.denoise < 0 or plan.modes < 0:
+        raise ValueError("the number of pictures to denoise is negative; use 0 or more")
     tools = (str(bundle.path), str(pca_file) if pca is not None else "")
     figures: dict[str, Any] = {
         "model": {"name": bundle.name, "title": bundle.title, "digest": bundle.digest},

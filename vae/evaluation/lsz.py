@@ -68,8 +68,10 @@ def _head(bundle: Bundle, step: int, count: int) -> tuple[bytes, bytes, bytes]:
         struct.pack(">I", count) if many else b"")  # fmt: skip
 
 
-def _assemble(bundle: Bundle, step: int, symbols: Array, body: bytes) -> bytes:
-    magic, digest, rest = _head(bundle, step, len(symbols))
+def _assemble(bundle: Bundle, step: int, symbols: Array, body: bytes, digest: bytes = b"") -> bytes:
+    """digest: of the state of the model that wrote it, where that is not its present one."""
+    magic, present, rest = _head(bundle, step, len(symbols))
+    digest = digest or present
     # The sum is over the symbols, too: a body that decodes to other ones is found out.
     check = binascii.crc_hqx(digest + rest + body + symbols.astype("<i4").tobytes(), 0xFFFF)
     return magic + digest + rest[:1] + struct.pack(">H", check) + rest[1:] + body
@@ -109,13 +111,16 @@ def codes_of(bundle: Bundle, packed: Packed) -> Array:
 
 
 def decode(bundle: Bundle, data: bytes) -> Packed:
-    """A file -> its symbols, exactly those that were written. Raises LszError."""
+    """A file -> its symbols, exactly those that were written. Raises LszError.
+
+    Files of an earlier state of the model with the same decoder and statistics go on being read, as its links are.
+    """
     if len(data) < HEAD.size or data[:2] != MAGIC[:2]:
         raise LszError("This is no .lsz file; choose one that the Lab or `python -m vae compress` has written.")
     magic, digest, first, _check = HEAD.unpack(data[: HEAD.size])
     if magic != MAGIC:
         raise LszError(f"This .lsz file is of version {magic[2]}, and version 1 is known here; update the program.")
-    if digest.hex() != bundle.digest[:8]:
+    if digest.hex() not in [known[:8] for known in (bundle.digest, *bundle.formerly)]:
         raise LszError(
             f"This .lsz file was written with another model ({digest.hex()}), not {bundle.name} ({bundle.digest[:8]}); "
             "choose the model that wrote it."
@@ -134,7 +139,8 @@ def decode(bundle: Bundle, data: bytes) -> Packed:
         symbols = spread.unpack(body, count, step)
     except CodingError as error:
         raise LszError(f"{broken}: {error}; copy it again.") from None
-    packed = Packed(_assemble(bundle, step, symbols, body), step, symbols, float(spread.bits(symbols, step).sum()))
+    again = _assemble(bundle, step, symbols, body, digest)
+    packed = Packed(again, step, symbols, float(spread.bits(symbols, step).sum()))
     if packed.data != data:
         raise LszError(f"{broken}: its check sum is wrong; copy it again.")
     return packed

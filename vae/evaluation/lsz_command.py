@@ -72,7 +72,8 @@ def _writer(data: bytes, file: str) -> Bundle:
     registry = default_registry()
     for name in registry.names():
         with contextlib.suppress(BundleError):  # a broken one has written nothing
-            if (bundle := registry.get(name)).digest.startswith(digest):
+            bundle = registry.get(name)
+            if any(known.startswith(digest) for known in (bundle.digest, *bundle.formerly)):
                 return bundle
     raise lsz.LszError(f"No model here wrote {file} (it names {digest}); name its folder with --model.")
 

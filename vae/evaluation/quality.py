@@ -108,8 +108,8 @@ def report(
         return torch.cat(parts).numpy()
 
     photos = data.images(np.unique(np.linspace(0, len(data) - 1, count).astype(int)))
-    mu, logvar, delta = bundle.encode_with_offsets(photos)
-    again = bundle.decode(mu, delta)
+    encoded = bundle.encode_with_offsets(photos)
+    again, (mu, logvar, delta) = bundle.reconstruct(photos, encoded), encoded
     say("reconstructed")
     noise = psnr(photos, again)
     figures: dict[str, Any] = {

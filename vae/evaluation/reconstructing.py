@@ -28,7 +28,8 @@ def dimension_nats(mu: Array, logvar: Array) -> Array:
 def reconstructed(bundle: Bundle, picture: Array, perceived: bool = True) -> dict[str, Any]:
     """One picture uint8 (s, s, c) in one pass.
 
-    entries: the reconstruction, from code and style offsets, and from the code alone where there are offsets.
+    entries: the reconstruction, from code and style offsets; from the code alone where there are offsets; and with the
+    feature offset that the bundle guesses, where it does: details that are no part of the code, and many numbers more.
     nats: KL of each dimension (d,); total, bits: summed.
     """
     mu, logvar, delta = bundle.encode_with_offsets(picture[None])
@@ -36,6 +37,11 @@ def reconstructed(bundle: Bundle, picture: Array, perceived: bool = True) -> dic
     if delta is not None:
         entries[0].note = "code and style offsets"
         entries.append(Entry("code", "From the code alone", bundle.decode(mu)[0], note=f"{bundle.latent_size} numbers"))
+    if (guessed := bundle.guess(picture[None], mu, delta)) is not None:
+        made = bundle.decode(mu, delta, feature=guessed[0], anchor=guessed[1])[0]
+        entries.append(
+            Entry("guess", "With guessed details", made, note=f"and {guessed[0].size:,} numbers beside the code")
+        )
     measure(picture, entries, perceived)
     nats = dimension_nats(mu, logvar)[0]
     return {"entries": entries, "nats": nats, "total": float(nats.sum()), "bits": float(nats.sum() / np.log(2))}

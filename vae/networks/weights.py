@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,19 @@ class WeightsError(ValueError):
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """The state_dict, float32, read back from the initialisers of a folder's encoder.onnx and decoder.onnx. Raises WeightsError."""
+    return _read(path, ("encoder", "decoder"))
+
+
+def load_guess(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """The same of a folder's guess.onnx, for vae.networks.guess.Guess. Raises WeightsError."""
+    return {key.partition(".")[2]: value for key, value in _read(path, ("guess",)).items()}
+
+
+def _read(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, torch.Tensor]:
     import onnx
 
     state: dict[str, torch.Tensor] = {}
-    for name in ("encoder", "decoder"):
+    for name in names:
         file = Path(path) / f"{name}.onnx"
         try:
             model = onnx.load_model(file, load_external_data=False)

@@ -1,13 +1,17 @@
-"""What refining finds of a photo beyond its code and styles: a feature offset, and the map that it was found at. No torch."""
+"""What a photo has beyond its code and styles: a feature offset, guessed or fitted, and the map that it was found at. No torch."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from vae.bundles.bundle import Bundle
 
 Array = np.ndarray
 
@@ -29,6 +33,12 @@ class Feature:
     def to_bytes(self) -> bytes:
         """Offset, then anchor, as little-endian float16."""
         return self.offset.astype("<f2").tobytes() + self.anchor.astype("<f2").tobytes()
+
+
+def guessed(bundle: Bundle, crop: Array, z: Array, delta: Array | None) -> Feature | None:
+    """What the bundle guesses of a crop (s, s, c) beyond its code z (d,) and style offsets (L, S); None where it can't."""
+    found = bundle.guess(crop[None], z[None], None if delta is None else delta[None])
+    return None if found is None else Feature(*(part[0].astype(np.float16) for part in found))
 
 
 def mixed(features: Sequence[Feature | None], weights: Array) -> Array | None:

@@ -5,15 +5,16 @@ delta (L, S) for each photo to the L1 distance between photo and decoded image, 
 it, the face counting twice, plus a small penalty on the change, which keeps the codes' own directions at work on the
 refined face. Where the bundle holds the curvature of its offsets (vae.photos.curvature), Adam steps in coordinates that
 act alike on the picture. What styles cannot say (this hair, this earring) a feature offset takes up afterwards, with
-the same loss: see vae.bundles.feature. The decoder is frozen: its weights are scaled, and their norms for the demodulation summed,
-once.
+the same loss: see vae.bundles.feature. Where the model has a network that guesses that offset (vae.networks.guess), its
+picture stays until the steps are done, and for good where they end at a worse one. The decoder is frozen: its weights are
+scaled, and their norms for the demodulation summed, once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from vae.bundles.contract import level_at
 from vae.hardware import native_bf16
 from vae.networks.autoencoder import StyleDecoder
+from vae.networks.guess import Guess
 from vae.networks.layers import act, upsample
 from vae.photos.curvature import coordinates
 from vae.training.losses import psnr
@@ -155,6 +157,7 @@ class Likeness:
 class Report:
     """After `step` of `total` steps: psnr (N,) in dB of the images (N, c, s, s) drawn with style offsets delta (N, L, S).
 
+    image: None on the way to what is better than a picture that was guessed already: until the end that one stays.
     At the end, where a feature offset was fitted, feature and the anchor that it was found at (vae.bundles.feature),
     both (N, C, h, h) float16.
     """
@@ -163,9 +166,19 @@ class Report:
     total: int
     psnr: Tensor
     delta: Tensor
-    image: Tensor
+    image: Tensor | None
     feature: Tensor | None = None
     anchor: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Guessed:
+    """One pass: style offsets delta (N, L, S), feature offset and anchor (N, C, h, h), and the images (N, c, s, s)."""
+
+    delta: Tensor
+    offset: Tensor
+    anchor: Tensor
+    image: Tensor
 
 
 class Adam:
@@ -189,7 +202,7 @@ class Fitter:
     """A decoder ready to be fitted.
 
     eyes: a face model's eye template, two points in px. curvature: (L, S, S) of the offsets, as vae.photos.curvature
-    measures it.
+    measures it. guess: the model's network for a first feature offset, where it has one.
     """
 
     def __init__(
@@ -199,8 +212,9 @@ class Fitter:
         eyes: Any = None,
         dtype: torch.dtype | None = None,
         curvature: Tensor | None = None,
+        guess: Guess | None = None,
     ):
-        self.config = config
+        self.config, self.guess = config, guess
         self.axes = None if curvature is None else coordinates(curvature)
         self.likeness = Likeness(config.image_size, eyes)
         decoder = StyleDecoder(config)
@@ -229,14 +243,15 @@ class Fitter:
         after the style's fit a feature offset, for what styles cannot say. Between reports it yields None, which gives
         the caller a turn.
         """
-        total = steps + feature_steps
-        targets = pyramid(x)
+        total, targets = steps + feature_steps, pyramid(x)
         with torch.no_grad():
             w = self.decoder.styles(z, start)  # (N, L, S)
             start = torch.zeros_like(w) if start is None else start
             linear = self.decoder.linear_image(z)
             first = self.decoder(z, start)
-        yield Report(0, total, psnr(x, first), start.clone(), first)
+        guessed = self._guessed(x, z, start, first) if self.guess is not None and feature_steps else None
+        waiting = None if guessed is None else Report(0, total, psnr(x, guessed.image), start.clone(), None)
+        yield waiting or Report(0, total, psnr(x, first), start.clone(), first)
         u = torch.zeros_like(w, requires_grad=True)
         rate, beta1 = PLAIN if self.axes is None else (ALIKE[0] / math.sqrt(u[0].numel()), ALIKE[1])
         adam = Adam(u, rate, beta1)
@@ -245,9 +260,13 @@ class Fitter:
             sizes = self.pictures(w + change, linear)
             loss = self.likeness(sizes, targets).sum() + PENALTY * change.square().mean((1, 2)).sum()
             (gradient,) = torch.autograd.grad(loss, u)
-            image = sizes[0].detach()
-            due = k and k % REPORT_EVERY == 0
-            yield Report(k, total, psnr(x, image), start + change.detach(), image) if due else None
+            if k == 0 or k % REPORT_EVERY:
+                yield None
+            elif waiting:
+                yield replace(waiting, step=k)
+            else:
+                image = sizes[0].detach()
+                yield Report(k, total, psnr(x, image), start + change.detach(), image)
             adam.step(gradient, k / steps)
         with torch.no_grad():
             delta = start + self.offsets(u)
@@ -255,22 +274,45 @@ class Fitter:
             # A photo that the steps led away from stays as it was.
             worse = self.likeness(pyramid(last), targets) > self.likeness(pyramid(first), targets)
             delta[worse], last[worse] = start[worse], first[worse]
-        yield Report(steps, total, psnr(x, last), delta, last)
+        if guessed is None:
+            yield Report(steps, total, psnr(x, last), delta, last)
         if feature_steps:
-            yield from self._feature(x, z, delta, last, steps, feature_steps)
+            yield from self._feature(x, z, delta, last, guessed, waiting, steps, feature_steps)
+
+    @torch.no_grad()
+    def _guessed(self, x: Tensor, z: Tensor, delta: Tensor, picture: Tensor) -> Guessed:
+        """What the model's network adds to pictures of codes z (N, d) with style offsets, in one pass."""
+        level = level_at(self.config.feature_shape[1])
+        w, linear = self.decoder.styles(z, delta), self.decoder.linear_image(z)
+        anchor, below = self.exact.below(w, level)
+        offset = self.guess(x, picture, anchor).half().float()  # what is kept and sent
+        image = self.exact.above(anchor + offset, below, w, level)
+        return Guessed(delta, offset, anchor, image if linear is None else image + linear)
 
     def _feature(
-        self, x: Tensor, z: Tensor, delta: Tensor, first: Tensor, done: int, steps: int
+        self,
+        x: Tensor,
+        z: Tensor,
+        delta: Tensor,
+        first: Tensor,
+        guessed: Guessed | None,
+        waiting: Report | None,
+        done: int,
+        steps: int,
     ) -> Iterator[Report | None]:
         """Fit feature offsets (N, C, h, h) on top of style offsets that stay; first: the images with those alone.
 
-        Only what lies above the offset is run and differentiated. Adam steps in units of each channel's deviation.
+        guessed: what one pass gave, to which a photo goes back that the steps led away from; waiting: what is reported
+        meanwhile. Only what lies above the offset is run and differentiated. Adam steps in units of each channel's
+        deviation.
         """
         level, targets, total = level_at(self.config.feature_shape[1]), pyramid(x), done + steps
         with torch.no_grad():
             w, linear = self.decoder.styles(z, delta), self.decoder.linear_image(z)
             features, rgb = self.fast.below(w, level)
             unit = features.float().std((0, 2, 3), keepdim=True)  # (1, C, 1, 1)
+            anchor, below = self.exact.below(w, level)
+        # From 0, not from the guess: from there the offset ends larger, and takes a tenth more of an edit's effect.
         u = torch.zeros_like(features, dtype=torch.float32, requires_grad=True)
         adam = Adam(u, FEATURE_RATE, FEATURE_BETA1)
         for k in range(steps):
@@ -278,16 +320,23 @@ class Fitter:
             image = image if linear is None else image + linear
             loss = self.likeness(pyramid(image), targets).sum() + FEATURE_PENALTY * u.square().mean((1, 2, 3)).sum()
             (gradient,) = torch.autograd.grad(loss, u)
-            image = image.detach()
-            due = k and k % FEATURE_REPORT_EVERY == 0
-            yield Report(done + k, total, psnr(x, image), delta, image) if due else None
+            if k == 0 or k % FEATURE_REPORT_EVERY:
+                yield None
+            elif waiting:
+                yield replace(waiting, step=done + k)
+            else:
+                image = image.detach()
+                yield Report(done + k, total, psnr(x, image), delta, image)
             adam.step(gradient, k / steps)
         with torch.no_grad():
-            anchor, below = self.exact.below(w, level)
             offset = (u * unit).half()  # what is kept and sent
             last = self.exact.above(anchor + offset.float(), below, w, level)
             last = last if linear is None else last + linear
+            if guessed is None:
+                guessed = Guessed(delta, torch.zeros_like(u), anchor, first)
             # one that has run out of numbers is no better either
-            worse = ~(self.likeness(pyramid(last), targets) <= self.likeness(pyramid(first), targets))
-            offset[worse], last[worse] = 0, first[worse]
+            worse = ~(self.likeness(pyramid(last), targets) <= self.likeness(pyramid(guessed.image), targets))
+            delta, anchor = delta.clone(), anchor.clone()
+            delta[worse], anchor[worse] = guessed.delta[worse], guessed.anchor[worse]
+            offset[worse], last[worse] = guessed.offset[worse].half(), guessed.image[worse]
         yield Report(total, total, psnr(x, last), delta, last, offset, anchor.half())

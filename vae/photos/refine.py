@@ -265,4 +265,5 @@ def _step(header: Mapping[str, Any], payload: bytes) -> Step:
         at += count * np.dtype(dtype).itemsize
     features = tuple(Feature(offset, anchor) for offset, anchor in zip(arrays["offset"], arrays["anchor"]))
     quality = np.array(header["psnr"], np.float32)
-    return Step(header["step"], header["total"], quality, arrays["delta"], arrays["pictures"], features)
+    pictures = arrays["pictures"] if arrays["pictures"].size else None
+    return Step(header["step"], header["total"], quality, arrays["delta"], pictures, features)

@@ -19,7 +19,7 @@ FINISHED = ("done", "cancelled", "failed")
 class Step:
     """State after `step` of `total` steps: psnr (n,) in dB of the pictures (n, s, s, c) uint8.
 
-    delta: style offsets (n, L, S) float32. features: at the end, what each photo has beyond them.
+    pictures: None where what one pass gave is still the best. delta: style offsets (n, L, S) float32. features: at the end, what each photo has beyond them.
     """
 
     step: int

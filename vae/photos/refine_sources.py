@@ -39,7 +39,8 @@ def with_offsets(
     """The sources, those chosen with a refinement's style offsets (n, L, S) and what it found beyond them."""
     result = list(sources)
     for i, offsets, feature in zip_longest(chosen, delta, features):
-        result[i] = replace(result[i], delta=np.asarray(offsets, np.float32), refined=True, feature=feature)
+        more = result[i].feature_once if feature is None else feature
+        result[i] = replace(result[i], delta=np.asarray(offsets, np.float32), refined=True, feature=more)
     return result
 
 

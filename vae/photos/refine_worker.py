@@ -71,8 +71,10 @@ class Server:
             self.cancelled.discard(job)
 
     def _fitter(self, header: dict[str, Any]) -> Fitter:
+        from vae.bundles.contract import GUESS_FILE
         from vae.config import ModelConfig
-        from vae.networks.weights import load_weights
+        from vae.networks.guess import Guess
+        from vae.networks.weights import load_guess, load_weights
         from vae.photos.curvature import load
         from vae.photos.fitting import Fitter
 
@@ -81,8 +83,12 @@ class Server:
             folder = Path(header["bundle"])
             settings = json.loads((folder / "config.json").read_text())
             config = ModelConfig.from_dict(settings["model"])
-            curvature = load(folder, config.levels, config.style_size)
-            self.fitters = {key: Fitter(config, load_weights(folder), settings.get("eyes"), curvature=curvature)}
+            curvature, guess = load(folder, config.levels, config.style_size), None
+            if GUESS_FILE in settings.get("files", ()):
+                guess = Guess(config).requires_grad_(False)
+                guess.load_state_dict(load_guess(folder))
+            eyes = settings.get("eyes")
+            self.fitters = {key: Fitter(config, load_weights(folder), eyes, curvature=curvature, guess=guess)}
         return self.fitters[key]
 
     def _load(self, header: dict[str, Any]) -> None:
@@ -96,6 +102,7 @@ class Server:
             pass
 
     def _refine(self, header: dict[str, Any], payload: bytes) -> None:
+        import numpy as np
         import torch
 
         from vae.networks.pixels import to_images, to_pixels
@@ -117,7 +124,7 @@ class Server:
                 continue
             if not torch.isfinite(report.delta).all():
                 raise ValueError("Refining ran out of numbers on this picture; use another photo.")
-            pictures = to_images(report.image)
+            pictures = np.zeros(0, np.uint8) if report.image is None else to_images(report.image)
             nothing = torch.zeros(0, *fitter.config.feature_shape, dtype=torch.float16)
             offset, anchor = (nothing if part is None else part for part in (report.feature, report.anchor))
             reply = {

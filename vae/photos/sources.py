@@ -10,7 +10,7 @@ import numpy as np
 
 from vae import media
 from vae.photos import faces
-from vae.photos.feature import Feature, mixed
+from vae.photos.feature import Feature, guessed, mixed
 from vae.space import latent
 from vae.space.mixing import BlendError
 
@@ -28,8 +28,8 @@ class Source:
     """One of the faces to blend.
 
     z: code (d,) float32. crop: what the model was shown, uint8 (s, s, c). delta_once: style offsets (L, S) that the
-    encoder read from the photo, where the model reads such. delta: those in use, `refined` says whether they are a
-    refinement's. feature: what it found beyond them. photo: uint8 (h, w, 3), faces found in it and the eyes in use; None for a face that the model drew.
+    encoder read from the photo, where the model reads such; feature_once: what it guesses beyond them, likewise. delta,
+    feature: those in use, `refined` says whether they are a refinement's. photo: uint8 (h, w, 3), faces found in it and the eyes in use; None for a face that the model drew.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Source:
     delta_once: Array | None = None
     refined: bool = False
     feature: Feature | None = None
+    feature_once: Feature | None = None
     photo: Array | None = None
     found: tuple[faces.Face, ...] = ()
     eyes: faces.Eyes | None = None
@@ -75,7 +76,9 @@ def _encoded(bundle: Bundle, source: Source) -> Source:
     crop = media.grey(source.crop) if bundle.channels == 1 and source.crop.shape[-1] == 3 else source.crop
     mu, _, delta = bundle.encode_with_offsets(crop[None])
     once = None if delta is None else delta[0]
-    return replace(source, z=mu[0], crop=crop, delta=once, delta_once=once, refined=False, feature=None)
+    more = guessed(bundle, crop, mu[0], once)
+    encoded = {"z": mu[0], "crop": crop, "delta": once, "delta_once": once, "feature": more, "feature_once": more}
+    return replace(source, **encoded, refined=False)
 
 
 def with_eyes(bundle: Bundle, source: Source, eyes: faces.Eyes) -> Source:

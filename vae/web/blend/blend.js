@@ -381,12 +381,13 @@ export class Blend {
     this.refining.hidden = false;
     const chosen = refine.chosen.map((id) => this.people.find((p) => p.id === id));
     this.#stop = follow(refine.id, {
-      onstep: ({ step, total, delta, features }) => {
+      onstep: ({ step, total, delta, picture, features }) => {
+        Object.assign(this.progress, { max: total, value: step });
+        if (!picture.length && !features.length) return; // what one pass gave is still the best
         chosen.forEach((person, n) => {
           const now = this.people.find((p) => p.id === person?.id);
           if (now) Object.assign(now, { delta: delta.slice(n * size, (n + 1) * size), feature: features[n] ?? null });
         });
-        Object.assign(this.progress, { max: total, value: step });
         this.show();
       },
       onend: (_, error) => {

@@ -235,7 +235,7 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     for i in chosen:
         person = here.people[i]
         person.before = person.before or recognition.likeness(
-            bundle, replace(person.source, delta=person.source.delta_once, feature=None)
+            bundle, replace(person.source, delta=person.source.delta_once, feature=person.source.feature_once)
         )
     here.job = start_job(bundle, [here.people[i].source for i in chosen], services.refiner)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-OURS = ("/api/", "/web/", "/ort/")
+OURS = ("/api/", "/web/", "/ort/", "/katex/")
 
 
 class BelowBase:

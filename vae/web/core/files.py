@@ -1,4 +1,4 @@
-"""Files that browsers fetch: our own modules and style sheets, and ONNX Runtime Web."""
+"""Files that browsers fetch: our own modules and style sheets, ONNX Runtime Web, and KaTeX."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from vae.paths import PACKAGES
 
 WEB = Path(__file__).resolve().parents[1]
 ORT_FOLDER = PACKAGES / "onnxruntime-web" / "dist"
+KATEX_FOLDER = PACKAGES / "katex" / "dist"
 KINDS = (".js", ".css")
 
 
-class OrtFiles(StaticFiles):
-    """The pinned ONNX Runtime Web files; they change only with a new install, so a browser may keep them."""
+class PinnedFiles(StaticFiles):
+    """The pinned files of ONNX Runtime Web and KaTeX; they change only with a new install, so a browser may keep them."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

@@ -12,6 +12,7 @@ MENU = [
     ("explore", "Explore", ":material/tune:"),
     ("atlas", "Map", ":material/scatter_plot:"),
     ("blend", "Blend", ":material/join_inner:"),
+    ("learn", "Learn", ":material/school:"),
     ("lab", "Lab", ":material/science:"),
     ("train", "Train", ":material/model_training:"),
 ]

@@ -18,7 +18,7 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.bundles.registry import Registry
 from vae.photos import faces
-from vae.photos.feature import Feature
+from vae.photos.feature import Feature, guessed
 from vae.space import latent, packing
 from vae.space.errors import LatentError
 
@@ -33,9 +33,9 @@ KEY = "studio"
 class Photo:
     """A photo as one model sees it. image (h, w, 3) and crop (s, s, c) uint8; mu, logvar (d,).
 
-    delta_once (L, S): the style offsets that the encoder read beside the code, None where the model reads none; delta
-    (L, S): those of the refinement, None before it; feature: what the refinement found beyond them. detail: how much of
-    that is kept, 0 to 1.
+    delta_once (L, S): the style offsets that the encoder read beside the code, None where the model reads none;
+    feature_once: what is guessed beyond them, likewise. delta (L, S), feature: those of the refinement, None before it.
+    detail: how much of the feature is kept, 0 to 1.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Photo:
     delta_once: np.ndarray | None = field(default=None, repr=False)
     delta: np.ndarray | None = field(default=None, repr=False)
     feature: Feature | None = None
+    feature_once: Feature | None = None
     refined_psnr: float | None = None
     refined: bool = True
     detail: float = 1.0
@@ -99,8 +100,10 @@ class Current:
     @property
     def feature(self) -> Feature | None:
         """What the photo has beyond code and styles, where it is on."""
-        on = self.photo is not None and self.photo.refined
-        return self.photo.feature if on else None
+        if self.photo is None:
+            return None
+        refined = self.photo.refined and self.photo.feature is not None
+        return self.photo.feature if refined else self.photo.feature_once
 
     def decode(self, bundle: Bundle, z: np.ndarray | None = None) -> np.ndarray:
         """Pictures uint8 (n, s, s, c) of codes (n, d), by default the present one, with all that the photo carries."""
@@ -306,10 +309,12 @@ def show_photo(
     crop = see(bundle, image, eyes)
     mu, logvar, delta = bundle.encode_with_offsets(crop[None])
     z = grid(bundle.check_z(mu[0]), bundle)
-    once = bundle.decode(z, delta)[0]
+    feature = guessed(bundle, crop, z, None if delta is None else delta[0])
+    more = {} if feature is None else {"feature": feature.offset, "anchor": feature.anchor}
+    once = bundle.decode(z, delta, **more)[0]
     photo = Photo(
         secrets.token_urlsafe(9), name, image, found, eyes, crop, mu[0], logvar[0], once, psnr(crop, once),
-        delta_once=None if delta is None else delta[0],
+        delta_once=None if delta is None else delta[0], feature_once=feature,
     )  # fmt: skip
     studio().drafts[bundle.name] = photo
     if not start:

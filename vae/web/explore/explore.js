@@ -32,7 +32,8 @@ const MERGE_MS = 700; // releases of one slider this close together are one step
  * @property {Floats} sigma
  * @property {Floats | null} deltaOnce what the encoder read beside the code
  * @property {Floats | null} delta what refining found
- * @property {string | null} feature name of what it found beyond the styles
+ * @property {string | null} featureOnce name of what one pass guesses beyond the styles
+ * @property {string | null} feature name of what refining found beyond them
  * @property {number} detail how much of that is kept, 0 to 1
  * @property {Floats | null} at the code on screen when refining began
  * @property {{step: number, total: number} | null} progress
@@ -189,7 +190,7 @@ class Explore {
     const photo = photos.get(sent.id) ?? {
       id: sent.id, crop: sent.crop, psnr: sent.psnr, mu: decodeFloats(sent.mu), sigma: decodeFloats(sent.sigma),
       deltaOnce: sent.delta_once ? decodeFloats(sent.delta_once) : null,
-      delta: null, feature: null, detail: sent.detail, at: null, progress: null, refined: sent.refined, refinedPsnr: null,
+      featureOnce: sent.feature_once, delta: null, feature: null, detail: sent.detail, at: null, progress: null, refined: sent.refined, refinedPsnr: null,
     };
     photos.set(sent.id, photo);
     if (sent.delta && !photo.delta) {
@@ -219,7 +220,7 @@ class Explore {
         photo.refinedPsnr = psnr;
         if (this.photo === photo) {
           this.#photoFigures();
-          if (this.refined && !this.comparing) this.#step(photo, picture);
+          if (this.refined && !this.comparing && (picture.length || photo.feature)) this.#step(photo, picture);
         }
       },
       onend: (state, error) => {
@@ -248,8 +249,8 @@ class Explore {
   /** What the photo has beyond code and styles, and gives up where an edit changes the picture. */
   get details() {
     const { photo } = this;
-    if (!this.refined || !photo?.feature) return {};
-    return { features: [{ id: photo.feature, share: photo.detail }], held: true };
+    const id = (this.refined ? photo?.feature : null) ?? photo?.featureOnce;
+    return photo && id ? { features: [{ id, share: photo.detail }], held: true } : {};
   }
 
   show(preview = false) {
@@ -504,7 +505,7 @@ class Explore {
       this.progress.value = photo.progress.step;
     }
     this.switchLabel.hidden = !photo.delta;
-    this.detailLabel.hidden = !photo.feature || !this.refined;
+    this.detailLabel.hidden = !this.details.held;
   }
 
   #toggleRefined() {

@@ -30,6 +30,7 @@ def describe_photo(photo: Photo | None) -> dict[str, Any] | None:
         "delta_once": None if photo.delta_once is None else b64(photo.delta_once),
         "delta": None if photo.delta is None else b64(photo.delta),
         "feature": None if photo.feature is None else photo.feature.id,
+        "feature_once": None if photo.feature_once is None else photo.feature_once.id,
         "detail": photo.detail,
         "refined_psnr": photo.refined_psnr,
         "refined": photo.refined,

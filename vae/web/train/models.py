@@ -250,12 +250,11 @@ def same_pictures(bundles: list[Bundle]) -> None:
         except PictureError as error:
             st.error(str(error))
             return
-        mu, _, delta = bundle.encode_with_offsets(given)
         if place == 0:
             st.caption("Given")
             st.image(strip(given), width="stretch")
         st.caption(bundle.title)
-        st.image(strip(bundle.decode(mu, delta)), width="stretch")
+        st.image(strip(bundle.reconstruct(given)), width="stretch")
 
 
 __all__ = ["panel"]
