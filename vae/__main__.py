@@ -100,6 +100,25 @@ def bench() -> Command:
     return add_arguments, run
 
 
+def lab() -> Command:
+    from vae.bundles.command import open_model
+    from vae.evaluation.lab_command import add_arguments, run
+
+    return add_arguments, lambda args: run(args, open_model(args.model), say)
+
+
+def compress() -> Command:
+    from vae.evaluation.lsz_command import add_compress, run_compress
+
+    return add_compress, run_compress
+
+
+def decompress() -> Command:
+    from vae.evaluation.lsz_command import add_decompress, run_decompress
+
+    return add_decompress, run_decompress
+
+
 COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "train": ("train a model on pictures", train),
     "export": ("make a bundle that the app opens", export),
@@ -111,6 +130,9 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),
     "bench": ("measure the app on this machine", bench),
+    "lab": ("try a bundle against classical methods on pictures, as a report", lab),
+    "compress": ("write a picture as an .lsz file", compress),
+    "decompress": ("draw what an .lsz file holds", decompress),
     "blend": ("mix the faces of two to four photos", blend),
 }
 

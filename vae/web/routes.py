@@ -15,6 +15,7 @@ from vae.web.blend import api as blend
 from vae.web.core import services
 from vae.web.core.files import KATEX_FOLDER, ORT_FOLDER, WEB, OwnFiles, PinnedFiles
 from vae.web.core.http import NO_STORE, Refusal, answer, in_thread
+from vae.web.lab import api as lab
 from vae.web.learn import api as learn
 from vae.web.live import api as live
 
@@ -45,6 +46,7 @@ def routes() -> list[BaseRoute]:
         *live.routes(),
         *atlas.routes(),
         *blend.routes(),
+        *lab.routes(),
         *learn.routes(),
         Route("/api/{rest:path}", answer(no_such_route), methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
         Mount("/ort", PinnedFiles(directory=ORT_FOLDER, check_dir=False)),

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 
 from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
+from vae.evaluation.lanes import LabError
 from vae.media import MediaError
 from vae.photos.aligning import FaceError
 from vae.photos.faces import ImageError
@@ -43,6 +44,7 @@ SENTENCES = (
     BundleError,
     FaceError,
     ImageError,
+    LabError,
     LatentError,
     MediaError,
     RefineError,

@@ -24,6 +24,7 @@ MENU = [
     ("atlas", "Map", ":material/scatter_plot:"),
     ("blend", "Blend", ":material/join_inner:"),
     ("learn", "Learn", ":material/school:"),
+    ("lab", "Lab", ":material/science:"),
     ("train", "Train", ":material/model_training:"),
 ]
 
