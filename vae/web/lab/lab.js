@@ -34,9 +34,11 @@ export class Lab {
     this.compare = new Compare(model.image_size);
     this.pictures = new Pictures(this);
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Benches", onkeydown: (event) => this.#step(event) });
+    const report = h("button", { type: "button", class: "button", "data-testid": "report", onclick: () => this.report() }, "Report");
+    const bar = h("div", { class: "bar" }, this.tabs, report);
     this.place = h("div", { class: "place", role: "tabpanel" });
     this.desk = h("div", { class: "desk" }, h("div", { class: "two" }, this.compare.element), this.place);
-    this.element.append(this.pictures.element, this.tabs, this.status, this.asking.element, this.desk);
+    this.element.append(this.pictures.element, bar, this.status, this.asking.element, this.desk);
   }
 
   /** @param {import("../live/component.js").Args} args */
@@ -48,8 +50,7 @@ export class Lab {
     if (data.codes >= 20) this.benches.generate = new Generate(this);
     if (data.labelled) this.benches.sliders = new Sliders(this);
     this.tabs.replaceChildren(
-      ...Object.entries(this.benches).map(([id, { title }]) => h("button", { type: "button", role: "tab", id: `tab-${id}`, "data-bench": id, onclick: () => this.turn(id) }, title)),
-      h("span", { class: "push" }), h("button", { type: "button", class: "button", "data-testid": "report", onclick: () => this.report() }, "Report"));
+      ...Object.entries(this.benches).map(([id, { title }]) => h("button", { type: "button", role: "tab", id: `tab-${id}`, "data-bench": id, onclick: () => this.turn(id) }, title)));
     this.turn(data.bench in this.benches ? data.bench : "reconstruct", false);
     this.pictures.load();
   }
