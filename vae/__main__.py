@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | rename | distil | curvature | evaluate | decode | blend | bench.
+"""The command line: python -m vae train | export | rename | distil | curvature | evaluate | decode | blend | world | bench.
 
 A table of commands; the options of each live in its wing. A command's modules are imported only when it is asked for,
 so that `decode` never waits for torch.
@@ -79,6 +79,12 @@ def bench() -> Command:
     return add_arguments, run
 
 
+def world() -> Command:
+    from vae.data.worlds.command import add_arguments, run
+
+    return add_arguments, lambda args: run(args, say)
+
+
 COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "train": ("train a model on pictures", train),
     "export": ("make a bundle that the app opens", export),
@@ -88,6 +94,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),
     "bench": ("measure the app on this machine", bench),
+    "world": ("draw a world's pictures with exact factors to train on", world),
     "blend": ("mix the faces of two to four photos", blend),
 }
 
