@@ -6,11 +6,10 @@ Only notes are read from the corpus, and only rolls go on from here; none of its
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from vae.data.worlds.rolls import HIGHEST, LOWEST, SIZE, Note, to_picture
 from vae.data.worlds.world import Sample, World, folder_of, rng_of
@@ -25,7 +24,7 @@ def _scores() -> list[Path]:
     return sorted((folder_of("music21") / "corpus" / "bach").glob("*.mxl"))
 
 
-def _voices(score) -> list[list[Note]] | None:  # noqa: ANN001
+def _voices(score) -> list[list[Note]] | None:
     """The notes of four voices in sixteenths, ties joined; None where a score is no four-voice one in 4/4 throughout."""
     parts = list(score.parts)
     if len(parts) != VOICES:
@@ -50,11 +49,11 @@ def _voices(score) -> list[list[Note]] | None:  # noqa: ANN001
     return voices
 
 
-def _bars(score) -> list[int]:  # noqa: ANN001
+def _bars(score) -> list[int]:
     """Where whole bars begin, in sixteenths."""
     measures = list(score.parts[0].getElementsByClass("Measure"))
     starts = [round(float(m.offset) * 4) for m in measures]
-    return [a for a, b in zip(starts, starts[1:]) if b - a == BAR]
+    return [a for a, b in itertools.pairwise(starts) if b - a == BAR]
 
 
 def windows(voices: list[list[Note]], bars: list[int]) -> Iterator[list[list[Note]]]:

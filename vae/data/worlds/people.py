@@ -33,7 +33,7 @@ def words(name: str) -> str:
 
 
 @functools.cache
-def _style():  # noqa: ANN202
+def _style():
     from dicebear import Style
 
     path = folder_of("dicebear_styles") / "voxel-art.json"

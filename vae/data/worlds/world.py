@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image
 
 from vae.data.files import DataError
+from vae.data.listing import TABLE
 
-# The table in a world's zip: training and export read its columns of 0 and 1 as labels, the others as factors.
-TABLE = "factors.csv"
 INSTALL = "pip install -r requirements-worlds.txt"
 _STAMP = (2000, 1, 1, 0, 0, 0)  # of every file, so that the same seed gives the same bytes
 
