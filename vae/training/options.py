@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PART.KEY=VALUE",
         help="any other setting, such as objective.reconstruction=l1",
     )
+    parser.add_argument(
+        "--dynamics",
+        action="store_true",
+        help="instead of a model, train the network that dreams on from a frame: of drives, with the model of --start-from",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument(
         "--export", metavar="NAME", help="make a bundle of the result: a name in the models folder, or a path"
