@@ -105,6 +105,11 @@ def test_a_window_cuts_what_reaches_in_and_out() -> None:
     assert not list(chorales.windows(voices, [16, 32, 48]))
 
 
+def test_a_bar_that_a_repeat_parts_is_one() -> None:
+    assert chorales.bars_of([0, 4, 20, 32, 36, 52]) == [4, 20, 36]  # a pick-up, and 12 + 4
+    assert chorales.bars_of([0, 16, 24, 32, 44]) == [0, 16]  # the last is no whole bar
+
+
 # ---------------------------------------------------------------- the zip
 
 

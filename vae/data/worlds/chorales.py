@@ -49,11 +49,19 @@ def _voices(score) -> list[list[Note]] | None:
     return voices
 
 
+def bars_of(begins: list[int]) -> list[int]:
+    """Where whole bars begin, of measures that begin so, all in sixteenths, and an end.
+
+    A phrase that is repeated may part a bar into two measures, such as 12 and 4: they are one bar.
+    """
+    lengths = [b - a for a, b in itertools.pairwise(begins)]
+    parted = [a + b == BAR for a, b in itertools.pairwise(lengths)] + [False]
+    return [begin for begin, length, two in zip(begins, lengths, parted) if length == BAR or two]
+
+
 def _bars(score) -> list[int]:
-    """Where whole bars begin, in sixteenths."""
     measures = list(score.parts[0].getElementsByClass("Measure"))
-    starts = [round(float(m.offset) * 4) for m in measures]
-    return [a for a, b in itertools.pairwise(starts) if b - a == BAR]
+    return bars_of([*(round(float(m.offset) * 4) for m in measures), round(float(score.highestTime) * 4)])
 
 
 def windows(voices: list[list[Note]], bars: list[int]) -> Iterator[list[list[Note]]]:
