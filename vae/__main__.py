@@ -119,6 +119,12 @@ def decompress() -> Command:
     return add_decompress, run_decompress
 
 
+def world() -> Command:
+    from vae.data.worlds.command import add_arguments, run
+
+    return add_arguments, lambda args: run(args, say)
+
+
 COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "train": ("train a model on pictures", train),
     "export": ("make a bundle that the app opens", export),
@@ -133,6 +139,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "lab": ("try a bundle against classical methods on pictures, as a report", lab),
     "compress": ("write a picture as an .lsz file", compress),
     "decompress": ("draw what an .lsz file holds", decompress),
+    "world": ("draw a world's pictures with exact factors to train on", world),
     "blend": ("mix the faces of two to four photos", blend),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from vae.bundles.command import open_model
@@ -11,6 +12,10 @@ from vae.bundles.command import open_model
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, say what comes of it, and export where asked -> exit status."""
+    if args.dynamics:
+        from vae.training.dynamics_command import run
+
+        return run(args, lambda text: print(text, file=sys.stderr, flush=True))
     from vae.training.loop import train
     from vae.training.options import recipe_from
 

@@ -102,13 +102,15 @@ class ModelConfig(Config):
     """Shape of an autoencoder.
 
     architecture: "style" (styled decoder, one style per resolution level, for photos of a
-        power-of-two size) or "conv" (small convolutional model, for any size from 8 to 64 px).
+        power-of-two size) or "conv" (small convolutional model, for any size from 8 to 128 px).
     latent_size: numbers in a code. variational: False gives a plain autoencoder.
     width: factor on all channel counts. style_size: numbers in a style vector ("style" only).
     linear: a linear path beside the networks ("style" only), which training begins at the principal components of
         the pictures: what PCA can say needs no learning, and a short run starts from there.
     noise: fixed maps of noise in the decoder, from which texture grows ("style" only). offsets: the encoder reads
         style offsets from a picture beside its code, which say what the code has no room for ("style" only).
+    strips: a picture is cut into so many upright strips, as a roll into bars; each has its share of the code's numbers,
+        one strip's after the other's, and all of them the same weights ("conv" only).
     """
 
     architecture: str = "conv"
@@ -121,6 +123,7 @@ class ModelConfig(Config):
     linear: bool = False
     noise: bool = False
     offsets: bool = False
+    strips: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,15 +134,27 @@ class ModelConfig(Config):
         self._require(8 <= self.style_size <= 1024, "style_size", "use 8 to 1024")
         if self.architecture == "style":
             self._require(self.image_size in STYLE_SIZES, "image_size", f"use one of {STYLE_SIZES}")
+            self._require(self.strips == 1, "strips", "use 1, or the 'conv' architecture")
         else:
-            self._require(8 <= self.image_size <= 64, "image_size", "use 8 to 64 pixels")
+            self._require(8 <= self.image_size <= 128, "image_size", "use 8 to 128 pixels")
             for key in ("linear", "noise", "offsets"):
                 self._require(not getattr(self, key), key, "use false, or the 'style' architecture")
+            fits = self.strips >= 1 and self.latent_size % self.strips == 0
+            fits = fits and self.sides[-1] % self.strips == 0
+            self._require(fits, "strips", "use 1, 2 or 4, or what else divides the code and the picture's side")
 
     @property
     def levels(self) -> int:
         """Resolution levels that take a style of their own, 4 px first; 0 for a flat decoder."""
         return self.image_size.bit_length() - 2 if self.architecture == "style" else 0
+
+    @property
+    def sides(self) -> list[int]:
+        """Resolutions of the small model: halved while even and above 4 px (28 -> 28, 14, 7); strips stay 2 px wide."""
+        sides = [self.image_size]
+        while sides[-1] % 2 == 0 and sides[-1] > max(4, 2 * self.strips * (self.strips > 1)):
+            sides.append(sides[-1] // 2)
+        return sides
 
     @property
     def linear_size(self) -> int:
@@ -157,7 +172,7 @@ class ModelConfig(Config):
         return max(8, round(STYLE_CHANNELS[pixels] * self.width))
 
 
-RECONSTRUCTIONS = ("mse", "l1", "multiscale")
+RECONSTRUCTIONS = ("mse", "l1", "bernoulli", "multiscale")
 KL_SCHEDULES = ("fixed", "warmup", "target")
 PRIORS = ("normal", "fitted")
 PRECISIONS = ("auto", "float32", "bf16")
@@ -216,7 +231,8 @@ class ObjectiveConfig(Config):
 
     reconstruction, per image in [-1, 1] units: "mse" is half the squared error summed over all
         numbers of an image (nats of a Gaussian decoder of unit variance), "l1" the absolute error
-        summed (nats of a Laplace decoder of unit scale), "multiscale" the mean absolute error at
+        summed (nats of a Laplace decoder of unit scale), "bernoulli" the cross-entropy of pictures that are black
+        or white, summed (nats), "multiscale" the mean absolute error at
         full size plus the mean of those at 1/2, 1/4 and 1/8 size.
     kl: "fixed" uses beta; "warmup" grows from 0 to beta over the share `warmup` of the run; "target"
         starts at beta and steers it until the KL is kl_target nats per image:
@@ -522,3 +538,62 @@ PRESETS["faces"] = dataclasses.replace(
     description="Goes on from a trained model of faces (--start-from) with every term: noise that texture grows from, "
     "style offsets beside the code, judges on the features of photos, and a loss that keeps people themselves.",
 )
+
+
+def _world(source: str, title: str, words: str, model: ModelConfig, images: int) -> Recipe:
+    """What the models of worlds have in common: a small network and many small steps, for a CPU."""
+    return Recipe(
+        model,
+        DataConfig((f"{source}.zip",)),
+        ObjectiveConfig(kl="warmup", warmup=0.1),
+        TrainingConfig(
+            batch_size=64, learning_rate=2e-3, decay=0.5, images=images, validate_every=2000, precision="bf16"
+        ),
+        title,
+        f"{words}: python -m vae world {source}.",
+    )
+
+
+_HELD_OUT = {"under": "train", "validation_under": "test"}
+
+PRESETS |= {
+    "brain-96": _world(
+        "brain",
+        "Brain scans, 96 px",
+        "Slices of one average head, bent at random",
+        ModelConfig("conv", 96, 1, 64, width=0.75),
+        320_000,
+    ).replace(objective={"weight": 30.0}, training={"flip": True}),
+    "chest-128": _world(
+        "chest",
+        "Chest X-rays, 128 px",
+        "X-rays of one chest from any side",
+        ModelConfig("conv", 128, 1, 10, width=0.625),
+        220_000,
+    ).replace(objective={"weight": 3.0}),
+    "roads-64": _world(
+        "roads",
+        "Roads, 64 px",
+        "What the driver of a simulated car sees",
+        ModelConfig("conv", 64, 3, 32, width=0.75),
+        800_000,
+    ).replace(data=_HELD_OUT, objective={"weight": 20.0}),
+    "chorales-64": _world(
+        "chorales",
+        "Bach's chorales, 64 px",
+        "Four bars as piano rolls",
+        ModelConfig("conv", 64, 3, 128, width=0.5, strips=4),  # a strip is a bar
+        300_000,
+    ).replace(
+        data=_HELD_OUT,
+        objective={"reconstruction": "bernoulli", "beta": 0.1},
+        training={"batch_size": 32, "learning_rate": 1.5e-3, "clip": 2000.0},
+    ),
+    "people-64": _world(
+        "people",
+        "Game people, 64 px",
+        "Characters of a game, of named parts",
+        ModelConfig("conv", 64, 3, 32, width=0.75),
+        880_000,
+    ).replace(objective={"reconstruction": "l1", "weight": 5.0}),
+}

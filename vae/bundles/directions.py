@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,16 @@ GROUPS = {
 AS_LABELLED = ("Male", "Young", "Pale_Skin", "High_Cheekbones")
 
 
+@dataclass(frozen=True)
+class Exact:
+    """Factors that are known exactly: values (M, F) of the training pictures and (T, F) of the test pictures."""
+
+    names: Sequence[str]
+    units: Sequence[str]
+    values: Array
+    test_values: Array
+
+
 def _spoken(name: str, known: bool) -> str:
     """What people read for a label; CelebA's names are set in sentence case."""
     words = name.replace("_", " ")
@@ -50,16 +61,21 @@ def directions(
     test_mu: Array,
     test_labels: Array,
     measured: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None,
+    exact: Exact | None = None,
+    used: Array | None = None,
 ) -> dict[str, Array] | None:
     """The arrays of directions.npz: read-outs that hold on the test codes; None where there is none.
 
     measured: measures and surroundings of the training pictures, and of the test pictures (vae.measures.measure).
+    exact: factors that are known of the pictures. used: bool (d,), the numbers that a read-out may use; the others tell
+    of the picture too, faintly, but the decoder does not listen to them, so that no slider can go by them.
     """  # fmt: skip
     from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
     from sklearn.metrics import roc_auc_score
 
     rows = evenly(len(mu), READ_OUT_CODES)
-    mu, test_mu = mu[rows].astype(np.float64), test_mu.astype(np.float64)
+    heard = 1.0 if used is None else used.astype(np.float64)
+    mu, test_mu = mu[rows] * heard, test_mu * heard
     group_of = {name: group for group, members in GROUPS.items() for name in members}
     found: list[tuple[str, str, str, str, float, Array]] = []
     for k, name in enumerate(names):
@@ -83,6 +99,14 @@ def directions(
             score = np.corrcoef(test_mu @ w, truth)[0, 1]
             if score >= LEAST_CORRELATION:
                 found.append((item.id, item.label, "measured", item.group, score, w))
+    for k, name in enumerate(exact.names if exact is not None else ()):
+        y, truth = exact.values[rows, k], exact.test_values[:, k]
+        if min(y.std(), truth.std()) < 1e-9:
+            continue
+        w = Ridge(alpha=1.0).fit(mu, (y - y.mean()) / y.std()).coef_
+        score = np.corrcoef(test_mu @ w, truth)[0, 1]
+        if score >= LEAST_CORRELATION:
+            found.append((_slug(name), name, "measured", "Exact factors", score, w))
     if not found:
         return None
     w = np.array([row[5] for row in found])

@@ -27,12 +27,15 @@ from vae.data.kinds import (
 )
 from vae.data.pictures import deep_samples, is_deep
 from vae.data.scans import MAX_VOLUME_BYTES, nifti_slices
+from vae.data.tables import MAX_TABLE_BYTES
 
 # Names are not asked what a file is, only whether somebody thinks it a picture: then it is refused, else one of others.
 _PICTURE_NAMES = {
     ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff",
     ".avif", ".heic", ".heif", ".jp2", ".svg", ".ppm", ".pgm", ".dcm", ".nii",
 }  # fmt: skip
+# A table of this name beside the pictures tells of them, unasked: see vae.data.tables.
+TABLE = "factors.csv"
 _DICOM_HEAD = 2**16
 _FRAMES = re.compile(rb"\x28\0\x08\0(?:IS..|..\0\0)(\d{1,6})", re.DOTALL)
 
@@ -42,6 +45,7 @@ class Listing:
 
     kinds: the kind of each in the plural, for counts. labels: the class of pictures that carry it themselves.
     deep: those of more than 8 bits. refused, others: what was left out. packed: whether reading it unpacks an archive.
+    table: the file factors.csv, where one lies beside the pictures.
     """
 
     def __init__(self, place: Files, nested: bool = False):
@@ -58,11 +62,15 @@ class Listing:
         self._rows: set[str] = set()  # arrays whose first axis counts pictures, as their labels say
         self._inner: dict[str, Listing] = {}
         self._volumes: OrderedDict[str, list[Deep]] = OrderedDict()
+        self.table: bytes | None = None
         self._lock = threading.Lock()
         self._held = 0  # bytes of zips in this place
         headers: dict[str, Header] = {}
         for name in sorted(place.names) if self.packed else place.names:
             try:
+                if name == TABLE and not nested:
+                    self.table = place.read(name, MAX_TABLE_BYTES)
+                    continue
                 self._sort(name, place.read(name, HEAD - 1), headers)
             except PictureError as error:
                 self.refused.append(Refused(name, error.reason))

@@ -16,9 +16,9 @@ from vae.data.gathering import Progress, Ranges, chosen, gather
 from vae.data.imageset import ImageSet
 from vae.data.kinds import HEAD, is_archive, kind_of
 from vae.data.known import SETS, open_known
-from vae.data.listing import Listing
+from vae.data.listing import TABLE, Listing
 from vae.data.names import shown
-from vae.data.tables import read_table
+from vae.data.tables import read_table, table_of
 
 __all__ = ["SETS", "DataError", "ImageSet", "count_pictures", "open_data", "open_source", "open_split"]
 
@@ -72,6 +72,8 @@ def open_data(
     # The table first: it says in a moment what would else be said after all pictures are decoded.
     table = read_table(Path(config.attributes).expanduser()) if config.attributes else None
     sources = [open_source(text) for text in config.sources]
+    if table is None and len(sources) == 1 and sources[0].table is not None:
+        table = table_of(sources[0].table, TABLE)
     title = " + ".join(source.title for source in sources)
     return gather(title, sources, config, image_size, channels, table, progress, ranges)
 

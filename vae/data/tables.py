@@ -89,12 +89,16 @@ def _text(path: Path) -> str:
         raise DataError(
             f"the attributes file {path.name} is damaged ({type(error).__name__}); give a csv file"
         ) from None
+    return _words(data, path.name)
+
+
+def _words(data: bytes, name: str) -> str:
     if len(data) > MAX_TABLE_BYTES:
-        raise DataError(f"the attributes file {path.name} is larger than {MAX_TABLE_BYTES >> 20} MB; split it")
+        raise DataError(f"the attributes file {name} is larger than {MAX_TABLE_BYTES >> 20} MB; split it")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
     if b"\0" in data[:4096]:
-        raise DataError(f"the attributes file {path.name} is not a text; save the table as csv")
+        raise DataError(f"the attributes file {name} is not a text; save the table as csv")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -158,13 +162,22 @@ def _header(rows: list[list[str]], name: str) -> tuple[list[str], list[list[str]
 
 def read_table(path: Path) -> Table:
     """A table with a column of file names -> its labels and factors. Raises DataError."""
-    head, rows, at = _header(_cells(_text(path), path.name), path.name)
+    return _parsed(_text(path), path.name)
+
+
+def table_of(data: bytes, title: str) -> Table:
+    """A table's bytes -> its labels and factors; title: its file's name, for words. Raises DataError."""
+    return _parsed(_words(data, title), title)
+
+
+def _parsed(text: str, title: str) -> Table:
+    head, rows, at = _header(_cells(text, title), title)
     notes, kept, seen = [], [], set()
     for number, row in enumerate(rows, 2):
         if len(row) <= at or not row[at]:
-            notes.append(f"row {number} of {path.name} left out: it names no file")
+            notes.append(f"row {number} of {title} left out: it names no file")
         elif row[at] in seen:
-            notes.append(f"row {number} of {path.name} left out: {row[at]} is named twice")
+            notes.append(f"row {number} of {title} left out: {row[at]} is named twice")
         else:
             seen.add(row[at])
             kept.append((number, row))
@@ -177,7 +190,7 @@ def read_table(path: Path) -> Table:
         empty = next((i for i, cell in enumerate(cells) if cell in _EMPTY), None)
         if empty is not None:
             number, row = kept[empty]
-            notes.append(f"column {name} of {path.name} left out: row {number} ({row[at]}) has no value")
+            notes.append(f"column {name} of {title} left out: row {number} ({row[at]}) has no value")
         elif cells and all(cell in _TRUE or cell in _FALSE for cell in cells):
             labels[name] = [int(cell in _TRUE) for cell in cells]
         else:
@@ -187,13 +200,13 @@ def read_table(path: Path) -> Table:
                 factors[name] = numbers
             elif cells:
                 number, row = kept[wrong]
-                notes.append(f"column {name} of {path.name} left out: {row[k]!r} in row {number} is not a number")
+                notes.append(f"column {name} of {title} left out: {row[k]!r} in row {number} is not a number")
     if not labels and not factors:
         why = f" ({notes[0]})" if notes else ""
-        raise DataError(f"the attributes file {path.name} has no column of 0 and 1{why}; add one per attribute")
+        raise DataError(f"the attributes file {title} has no column of 0 and 1{why}; add one per attribute")
     n = len(kept)
     return Table(
-        path.name,
+        title,
         [row[at] for _, row in kept],
         np.array(list(labels.values()), np.uint8).reshape(len(labels), n).T,
         tuple(labels),

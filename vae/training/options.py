@@ -64,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train even where half of the files or more cannot be used",
     )
+    parser.add_argument(
+        "--dynamics",
+        action="store_true",
+        help="instead of a model, train the network that dreams on from a frame: of drives, with the model of --start-from",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument(
         "--export", metavar="NAME", help="make a bundle of the result: a name in the models folder, or a path"
@@ -133,7 +138,8 @@ def _as_the_pictures_are(recipe: Recipe, asked: set[str]) -> Recipe:
         # Up to 128 px: beyond it a training without a GPU takes days, which somebody has to want.
         size = max((side for side in STYLE_SIZES if side <= min(looks.size, 128)), default=STYLE_SIZES[0])
     else:
-        size = min(max(looks.size, 8), 64)
+        # As far as 64 px, or as a preset of larger pictures goes: more takes long on a CPU.
+        size = min(max(looks.size, 8), max(64, recipe.model.image_size))
     found = {"channels": 3 if looks.colour else 1, "image_size": size}
     colour = "in colour" if looks.colour else "in grey"
     chosen = [
