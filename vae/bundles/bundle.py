@@ -30,6 +30,7 @@ from vae.bundles.contract import (
     read_formerly,
     read_model,
 )
+from vae.bundles.dynamics import DRIVE_FILE, DYNAMICS_FILE, check_dynamics, read_drive
 from vae.bundles.sessions import make_session, return_memory
 
 Array = np.ndarray
@@ -79,6 +80,11 @@ class Bundle:
         self.curved = bool(self.levels) and CURVATURE_FILE in config["files"]
         if self.curved:
             check_curvature(path, self.levels, self.style_size)
+        self.player: str = config["player"]  # how the app shows its pictures
+        self.dynamics = DYNAMICS_FILE in config["files"]
+        if self.dynamics:
+            check_dynamics(path, d)
+        self.drive = read_drive(path, size, model.channels) if DRIVE_FILE in config["files"] else None
         hashes = "".join(f"{name}:{config['files'][name]}\n" for name in sorted(config["files"]))
         self.digest: str = hashlib.sha256(hashes.encode()).hexdigest()[:12]
         self._lock = threading.Lock()
@@ -123,6 +129,17 @@ class Bundle:
         session = make_session((self.path / "light.onnx").read_bytes(), f"{self.path.name}/light.onnx")
         return_memory()
         return session
+
+    @cached_property
+    def _dynamics(self) -> Any:
+        return make_session((self.path / DYNAMICS_FILE).read_bytes(), f"{self.path.name}/{DYNAMICS_FILE}")
+
+    def step(self, z: Array, before: Array, action: Array, action_before: Array) -> tuple[Array, Array]:
+        """Where a code goes when somebody acts: z, before (d,), action, action_before (3,) -> next z, spread (d,)."""
+        given = {"z": z, "before": before, "action": action, "action_before": action_before}
+        feed = {key: np.asarray(value, np.float32)[None] for key, value in given.items()}
+        found, spread = self._get("_dynamics").run(["next", "spread"], feed)
+        return found[0], spread[0]
 
     def warm_up(self) -> None:
         """Load both networks, so that the first picture does not wait for them."""

@@ -23,11 +23,12 @@ Array = np.ndarray
 FORMAT = 1
 CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
-    "formerly",
+    "formerly", "player",
 )  # fmt: skip
+PLAYERS = ("picture", "scan", "roll", "road", "sprite")  # how the app shows a world
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
-OPTIONAL_FILES = ("light.onnx", "directions.npz", CURVATURE_FILE, "card.md")
+OPTIONAL_FILES = ("light.onnx", "directions.npz", CURVATURE_FILE, "dynamics.onnx", "drive.npz", "card.md")
 MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
@@ -97,6 +98,10 @@ def read_config(path: Path) -> dict[str, Any]:
         if not isinstance(config.setdefault(key, default), kind):
             word = "an object" if kind is dict else "a text"
             raise BundleError(f"{path.name}/config.json has no {key!r} that is {word}; export the model anew.")
+    if config.setdefault("player", "picture") not in PLAYERS:
+        raise BundleError(
+            f"{path.name}/config.json has the player {str(config['player'])[:40]!r}; it may be {', '.join(PLAYERS)}."
+        )
     return config
 
 
