@@ -135,11 +135,11 @@ class Bundle:
         return make_session((self.path / DYNAMICS_FILE).read_bytes(), f"{self.path.name}/{DYNAMICS_FILE}")
 
     def step(self, z: Array, before: Array, action: Array, action_before: Array) -> tuple[Array, Array]:
-        """Where a code goes when somebody acts: z, before (d,), action, action_before (3,) -> next z, spread (d,)."""
+        """Where a code goes when somebody acts: z, before (N, d), action, action_before (N, 3) -> next z, spread (N, d)."""
         given = {"z": z, "before": before, "action": action, "action_before": action_before}
-        feed = {key: np.asarray(value, np.float32)[None] for key, value in given.items()}
+        feed = {key: np.asarray(value, np.float32) for key, value in given.items()}
         found, spread = self._get("_dynamics").run(["next", "spread"], feed)
-        return found[0], spread[0]
+        return found, spread
 
     def warm_up(self) -> None:
         """Load both networks, so that the first picture does not wait for them."""

@@ -336,10 +336,11 @@ export class Engine {
   #answer(data) {
     const waiting = this.#waiting.get(data.id);
     this.#waiting.delete(data.id);
-    if (data.type === "image") waiting?.resolve({ pixels: data.pixels, size: data.size });
-    else if (data.refused) waiting?.reject(new Refused(data.reason));
+    if (data.type === "image") return waiting?.resolve({ pixels: data.pixels, size: data.size });
+    if (data.type === "stepped") return waiting?.resolve({ z: data.z, spread: data.spread });
+    if (data.refused) waiting?.reject(new Refused(data.reason));
     else this.#fail(this.#excuse(data.reason).replace("did not load", "stopped"));
-    if (data.type !== "image") waiting?.reject(new Error(data.reason));
+    waiting?.reject(new Error(data.reason));
   }
 
   /** @param {State} state */

@@ -25,7 +25,7 @@ async def step(request: Request) -> Response:
     values = np.frombuffer(body, "<f4")
     if not np.isfinite(values).all():
         raise Refusal("the body holds a number that is not finite; send finite float32")
-    z, before, action, action_before = np.split(values, [d, 2 * d, 2 * d + 3])
+    z, before, action, action_before = np.split(values[None], [d, 2 * d, 2 * d + 3], axis=1)
     both = await in_thread(bundle.step, bundle.check_z(z), bundle.check_z(before), action, action_before)
     return Response(np.ascontiguousarray(np.concatenate(both), "<f4").tobytes(), media_type=BINARY)
 

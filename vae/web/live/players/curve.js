@@ -1,5 +1,6 @@
 /* How far a dream keeps to what happened: decibels by frames ahead, against a picture that stands still.
 
+   NAMES          of the two lines
    new Curve()
      .element
      .draw(lines, title)    lines: {dream, frozen}, each decibels by frames ahead from 0 on, NaN where unknown */
@@ -11,13 +12,13 @@ import { clamp } from "../numbers.js";
 
 const WIDTH = 420;
 const HEIGHT = 210;
-const LEFT = 34;
+const LEFT = 42;
 const RIGHT = 84; // room for the lines' names
 const TOP = 12;
 const BOTTOM = 30;
 const LOW = 10; // dB
 const HIGH = 40;
-const NAMES = { dream: "the dream", frozen: "nothing moves" };
+export const NAMES = { dream: "the dream", frozen: "nothing moves" };
 const LEAST = 60; // frames that the axis has from the beginning
 const APART = 15; // px between two names
 
@@ -41,11 +42,10 @@ export class Curve {
     const write = (words, at, down, name = "") => parts.push(svg("text", { x: at, y: down, class: name }, document.createTextNode(words)));
     for (const db of [10, 20, 30, 40]) {
       parts.push(svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(db), y2: y(db), class: "grid" }));
-      write(String(db), LEFT - 6, y(db) + 4, "end");
+      write(db === HIGH ? `${db} dB` : String(db), LEFT - 6, y(db) + 4, "end");
     }
     for (let ahead = 0; ahead <= last; ahead += last > 120 ? 60 : 20) write(String(ahead), x(ahead), HEIGHT - 13, "middle");
     write("frames ahead", WIDTH - RIGHT, HEIGHT - 1, "end");
-    write("dB", 4, TOP - 2);
     const ends = Object.entries(NAMES).map(([key, name]) => {
       const known = lines[key].map((db, ahead) => [ahead, db]).filter(([, db]) => Number.isFinite(db));
       if (!known.length) return null;

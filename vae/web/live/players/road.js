@@ -7,7 +7,7 @@
 import { context, pictureCanvas } from "../canvas.js";
 import { button, h, radios } from "../dom.js";
 import { gaussian, mean } from "../numbers.js";
-import { Curve } from "./curve.js";
+import { Curve, NAMES } from "./curve.js";
 import { recorded } from "./reality.js";
 import { Wheel } from "./wheel.js";
 
@@ -64,7 +64,7 @@ export class Drive {
     this.wheel = new Wheel(() => this.#pressed());
     this.curve = new Curve();
     this.notice = h("p", { class: "figures", role: "status", "data-testid": "drive-notice" });
-    this.words = h("p", { class: "figures", "data-testid": "drive-words" });
+    this.table = h("table", { "data-testid": "drive-figures", hidden: true });
     this.dreamt = h("span", { class: "quiet" });
     this.recordedAt = h("span", { class: "quiet" });
     this.choice = radios("driver", "Who drives", WHO, (who) => this.#choose(who), { chosen: this.who });
@@ -83,14 +83,15 @@ export class Drive {
       h("div", { class: "road" },
         h("figure", {}, this.seat, h("figcaption", {}, h("b", {}, "The dream"), this.dreamt)), this.beside,
         h("div", { class: "hands" },
-          h("div", { class: "row-of" }, h("span", { class: "quiet" }, "Who drives"), this.choice.element),
-          h("div", { class: "row-of" }, this.playBox, this.look),
-          h("div", { class: "cockpit" }, this.wheel.pad, this.wheel.dials),
-          h("label", { class: "dial" }, h("span", {}, "Temperature"), this.temperature, heat),
-          h("div", { class: "row-of" }, button("mean", "From the sliders", () => this.begin(), { title: "Begin with the picture above, standing still" }),
-            button("save", "To the sliders", () => this.z && host.take(this.z), { title: "Set the sliders above to this picture" })),
+          h("div", { class: "orders" },
+            h("div", { class: "row-of" }, this.playBox, this.look),
+            h("div", { class: "row-of" }, h("span", { class: "quiet" }, "Who drives"), this.choice.element),
+            h("div", { class: "row-of" }, button("mean", "From the sliders", () => this.begin(), { title: "Begin with the picture above, standing still" }),
+              button("save", "To the sliders", () => this.z && host.take(this.z), { title: "Set the sliders above to this picture" }))),
+          h("div", { class: "cockpit" }, this.wheel.pad, h("div", { class: "orders" }, this.wheel.dials,
+            h("label", { class: "dial" }, h("span", {}, "Temperature"), this.temperature, heat))),
           this.notice),
-        h("div", { class: "drift" }, h("h4", {}, "How long the dream holds"), this.curve.element, this.words, this.measureButton)));
+        h("div", { class: "drift" }, h("h4", {}, "How long the dream holds"), this.curve.element, this.table, this.measureButton)));
     this.#buttons();
     this.still.addEventListener("change", this.onmotion = () => this.#buttons());
     this.seat.addEventListener("pointerdown", () => this.seat.focus({ preventScroll: true }));
@@ -182,10 +183,14 @@ export class Drive {
    * @param {string} where
    */
   #draw(lines, where) {
-    const told = TOLD.filter((ahead) => Number.isFinite(lines.dream[ahead])).map((ahead) => (
-      `${ahead}: ${lines.dream[ahead].toFixed(1)} against ${lines.frozen[ahead].toFixed(1)}`));
-    this.words.textContent = told.length ? `dB by frames ahead, ${where}: ${told.join("; ")}` : "";
-    this.curve.draw(lines, this.words.textContent);
+    const told = TOLD.filter((ahead) => Number.isFinite(lines.dream[ahead]));
+    const figure = (key, ahead) => lines[key][ahead].toFixed(1);
+    const row = (label, cells) => h("tr", {}, h("th", { scope: "row" }, label), cells.map((cell) => h("td", {}, cell)));
+    this.table.hidden = !told.length;
+    this.table.replaceChildren(h("caption", {}, `Decibels against what happened, ${where}`),
+      row("frames ahead", told.map(String)), ...Object.entries(NAMES).map(([key, label]) => row(label, told.map((ahead) => figure(key, ahead)))));
+    this.curve.draw(lines, told.length ? `Decibels by frames ahead, ${where}: ${told.map((ahead) => (
+      `at ${ahead}, ${NAMES.dream} ${figure("dream", ahead)}, ${NAMES.frozen} ${figure("frozen", ahead)}`)).join("; ")}` : "");
   }
 
   /* One frame on. */
