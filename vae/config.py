@@ -109,6 +109,8 @@ class ModelConfig(Config):
         the pictures: what PCA can say needs no learning, and a short run starts from there.
     noise: fixed maps of noise in the decoder, from which texture grows ("style" only). offsets: the encoder reads
         style offsets from a picture beside its code, which say what the code has no room for ("style" only).
+    strips: a picture is cut into so many upright strips, as a roll into bars; each has its share of the code's numbers,
+        one strip's after the other's, and all of them the same weights ("conv" only).
     """
 
     architecture: str = "conv"
@@ -121,6 +123,7 @@ class ModelConfig(Config):
     linear: bool = False
     noise: bool = False
     offsets: bool = False
+    strips: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,15 +134,27 @@ class ModelConfig(Config):
         self._require(8 <= self.style_size <= 1024, "style_size", "use 8 to 1024")
         if self.architecture == "style":
             self._require(self.image_size in STYLE_SIZES, "image_size", f"use one of {STYLE_SIZES}")
+            self._require(self.strips == 1, "strips", "use 1, or the 'conv' architecture")
         else:
             self._require(8 <= self.image_size <= 128, "image_size", "use 8 to 128 pixels")
             for key in ("linear", "noise", "offsets"):
                 self._require(not getattr(self, key), key, "use false, or the 'style' architecture")
+            fits = self.strips >= 1 and self.latent_size % self.strips == 0
+            fits = fits and self.sides[-1] % self.strips == 0
+            self._require(fits, "strips", "use 1, 2 or 4, or what else divides the code and the picture's side")
 
     @property
     def levels(self) -> int:
         """Resolution levels that take a style of their own, 4 px first; 0 for a flat decoder."""
         return self.image_size.bit_length() - 2 if self.architecture == "style" else 0
+
+    @property
+    def sides(self) -> list[int]:
+        """Resolutions of the small model: halved while even and above 4 px (28 -> 28, 14, 7); strips stay 2 px wide."""
+        sides = [self.image_size]
+        while sides[-1] % 2 == 0 and sides[-1] > max(4, 2 * self.strips * (self.strips > 1)):
+            sides.append(sides[-1] // 2)
+        return sides
 
     @property
     def linear_size(self) -> int:

@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from vae.bundles.contents import check_curvature, read_codes, read_directions, read_stats
+from vae.bundles.contents import check_curvature, read_codes, read_directions, read_drive, read_stats
 from vae.bundles.contract import (
+    ACTIONS,
     CURVATURE_FILE,
+    DRIVE_FILE,
+    DYNAMICS_FILE,
     FREE,
     BundleError,
     check_files,
@@ -29,8 +32,8 @@ from vae.bundles.contract import (
     read_eyes,
     read_formerly,
     read_model,
+    read_player,
 )
-from vae.bundles.dynamics import DRIVE_FILE, DYNAMICS_FILE, check_dynamics, read_drive
 from vae.bundles.sessions import make_session, return_memory
 
 Array = np.ndarray
@@ -57,6 +60,7 @@ class Bundle:
         self.style_size = model.style_size if model.levels else 0
         self.eyes = read_eyes(path, config, model.image_size)
         self.formerly = read_formerly(path, config)
+        self.player = read_player(path, config)
         check_files(path, config["files"])
         self.card = read_card(path) if "card.md" in config["files"] else ""  # Markdown
         d, size = model.latent_size, model.image_size
@@ -80,10 +84,10 @@ class Bundle:
         self.curved = bool(self.levels) and CURVATURE_FILE in config["files"]
         if self.curved:
             check_curvature(path, self.levels, self.style_size)
-        self.player: str = config["player"]  # how the app shows its pictures
         self.dynamics = DYNAMICS_FILE in config["files"]
         if self.dynamics:
-            check_dynamics(path, d)
+            step_in = {"z": (None, d), "before": (None, d), "action": (None, ACTIONS), "action_before": (None, ACTIONS)}
+            check_graph(path, DYNAMICS_FILE, step_in, {"next": (None, d), "spread": (None, d)}, ())
         self.drive = read_drive(path, size, model.channels) if DRIVE_FILE in config["files"] else None
         hashes = "".join(f"{name}:{config['files'][name]}\n" for name in sorted(config["files"]))
         self.digest: str = hashlib.sha256(hashes.encode()).hexdigest()[:12]
@@ -132,14 +136,9 @@ class Bundle:
 
     @cached_property
     def _dynamics(self) -> Any:
-        return make_session((self.path / DYNAMICS_FILE).read_bytes(), f"{self.path.name}/{DYNAMICS_FILE}")
-
-    def step(self, z: Array, before: Array, action: Array, action_before: Array) -> tuple[Array, Array]:
-        """Where a code goes when somebody acts: z, before (N, d), action, action_before (N, 3) -> next z, spread (N, d)."""
-        given = {"z": z, "before": before, "action": action, "action_before": action_before}
-        feed = {key: np.asarray(value, np.float32) for key, value in given.items()}
-        found, spread = self._get("_dynamics").run(["next", "spread"], feed)
-        return found, spread
+        session = make_session((self.path / DYNAMICS_FILE).read_bytes(), f"{self.path.name}/{DYNAMICS_FILE}")
+        return_memory()
+        return session
 
     def warm_up(self) -> None:
         """Load both networks, so that the first picture does not wait for them."""
@@ -320,6 +319,27 @@ class Bundle:
         parts = [session.run(wanted, {"image": x[i : i + CHUNK]}) for i in range(0, len(x), CHUNK)]
         mu, logvar, *more = (np.concatenate(column) for column in zip(*parts))
         return mu, logvar, more[0] if more else None
+
+    def step(self, z: Any, before: Any, action: Any, action_before: Any) -> tuple[Array, Array]:
+        """The codes that follow when somebody acts: z and the codes before it (N, d), actions (N, 3) -> (N, d) twice.
+
+        The second answer is the standard deviation of what the step leaves open: add normal noise times it and a
+        temperature for a dream that is not always the same. An action is steering -1 to 1 (right is plus), gas and
+        brake 0 to 1. Raises BundleError.
+        """
+        if not self.dynamics:
+            raise BundleError(f"{self.name} knows no motion; choose a model with a {DYNAMICS_FILE}.")
+        z, before = self._codes(z), self._codes(before)
+        actions = [np.asarray(one, np.float32) for one in (action, action_before)]
+        shapes = {(len(z), ACTIONS)} if z.ndim == 2 and z.shape == before.shape else set()
+        if {one.shape for one in actions} != shapes or not all(np.isfinite(one).all() for one in actions):
+            raise BundleError(
+                f"A step of {self.name} takes two codes (N, {self.latent_size}) and two actions (N, {ACTIONS}) of "
+                "finite numbers."
+            )
+        feed = {"z": z, "before": before, "action": actions[0], "action_before": actions[1]}
+        after, spread = self._get("_dynamics").run(["next", "spread"], feed)
+        return after, spread
 
     def split(self, size: int) -> tuple[bytes, bytes]:
         """The decoder cut in two at a preview size, as ONNX files, made anew at each call.

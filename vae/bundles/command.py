@@ -12,6 +12,8 @@ from vae.bundles.bundle import Bundle, open_bundle
 from vae.bundles.contents import MAX_CODES
 from vae.bundles.registry import default_registry
 from vae.data.options import add_data, data_config
+from vae.data.worlds.command import NAMES as WORLDS
+from vae.data.worlds.command import world_of
 
 if TYPE_CHECKING:
     from vae.bundles.export import Addition
@@ -67,6 +69,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="find directions of tone, light and pose in pictures of aligned faces",
     )
+    parser.add_argument(
+        "--world", choices=WORLDS, help="of which the pictures are: gives names to factors, licence, limits and player"
+    )
+    parser.add_argument("--half", action="store_true", help="store the weights of a model without styles as float16")
     parser.add_argument("--force", action="store_true", help="replace the bundle if it exists")
 
 
@@ -74,6 +80,7 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
     """Make a bundle, with what `additions` put into it, and say what it holds."""
     from vae.bundles.card import About
     from vae.bundles.export import export_checkpoint, export_model
+    from vae.bundles.worlds import TRANSITION, transition_of
 
     if not 10 <= args.codes <= MAX_CODES:
         raise ValueError(f"--codes is {args.codes}; use 10 to {MAX_CODES:,}")
@@ -81,11 +88,13 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
     recipe = {}
     if args.recipe:
         recipe = json.loads(Path(args.recipe).read_text(encoding="utf-8"))
+    world = world_of(args.world) if args.world else None
+    licence = args.licence or (f"MIT; made from {world.licence}" if world else "that of the pictures it was trained on")
     words = {
         "recipe": recipe,
         "eyes": eyes,
         "commands": [*args.made_by, _command(args)],
-        "notes": args.note,
+        "notes": [*args.note, *(world.limits if world else ())],
     }
 
     if args.run:
@@ -93,10 +102,13 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
 
         made = load_checkpoint(args.run).recipe
         title, description = args.title or made.title or Path(args.out).name, args.description or made.description
-        about = About(title, description, args.licence or "that of the pictures it was trained on", **words)
+        about = About(title, description, licence, **words)
+        if (Path(args.run) / TRANSITION).is_file():
+            additions = [*additions, transition_of(Path(args.run))]
         out = export_checkpoint(
-            args.run, args.out, about, args.codes, args.force, say, args.prior_codes, args.standardise, additions
-        )
+            args.run, args.out, about, args.codes, args.force, say, args.prior_codes, args.standardise, additions,
+            half=args.half, world=world,
+        )  # fmt: skip
     else:
         from safetensors.numpy import load_file
 
@@ -118,11 +130,11 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
         else:
             train, test = open_split(data_config(args), model.image_size, model.channels)
         title = args.title or preset.title
-        about = About(title, args.description, args.licence or "that of the pictures it was trained on", **words)
+        about = About(title, args.description, licence, **words)
         out = export_model(
             load_file(args.weights), model, train, test, args.out, about, args.codes,
             measure_faces=args.measure_faces, force=args.force, progress=say,
-            prior_codes=args.prior_codes, standard=args.standardise, additions=additions,
+            prior_codes=args.prior_codes, standard=args.standardise, additions=additions, half=args.half, world=world,
         )  # fmt: skip
     bundle = open_bundle(out)
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -151,6 +163,8 @@ def _command(args: argparse.Namespace) -> str:
         "standardise",
         "eyes",
         "measure_faces",
+        "world",
+        "half",
     ):
         value = getattr(args, key)
         if value in (None, "", False, (), []):

@@ -7,11 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from vae.bundles.contract import CURVATURE_FILE, NAME, BundleError, numbers, read_arrays, words
+from vae.bundles.contract import (
+    ACTIONS,
+    CURVATURE_FILE,
+    DRIVE_FILE,
+    NAME,
+    BundleError,
+    numbers,
+    read_arrays,
+    words,
+)
 
 Array = np.ndarray
 
 MAX_CODES = 100_000
+MAX_FRAMES = 240
+FACTORS = ("factors", "factor_names", "factor_units")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +51,32 @@ class Stats:
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Encoded data: mu, logvar (M, d) float32; labels (M, K) uint8 with names (K,), never pictures."""
+    """Encoded data: mu, logvar (M, d) float32; labels (M, K) uint8 with names (K,), never pictures.
+
+    factors (M, F) float32: what is known exactly of each picture, of a world that computes them; names and units (F,).
+    """
 
     mu: Array
     logvar: Array
     labels: Array
     label_names: tuple[str, ...]
+    factors: Array
+    factor_names: tuple[str, ...] = ()
+    factor_units: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.mu)
+
+
+@dataclass(frozen=True, eq=False)
+class Drive:
+    """A recorded drive that the model has not seen: frames (T, s, s, c) uint8, and the action (T, 3) after each."""
+
+    frames: Array
+    actions: Array
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +114,7 @@ def read_stats(path: Path, d: int) -> Stats:
 
 def read_codes(path: Path, d: int) -> Codes:
     """codes.npz of a bundle's folder, codes of d numbers. Raises BundleError."""
-    arrays = read_arrays(path, "codes.npz", ("mu", "logvar", "labels", "label_names"))
+    arrays = read_arrays(path, "codes.npz", ("mu", "logvar", "labels", "label_names"), FACTORS)
     mu = numbers(path, "codes.npz", "mu", arrays["mu"], (None, d), np.float32)
     if len(mu) > MAX_CODES:
         raise BundleError(
@@ -94,7 +122,29 @@ def read_codes(path: Path, d: int) -> Codes:
         )
     logvar = numbers(path, "codes.npz", "logvar", arrays["logvar"], mu.shape, np.float32)
     labels = numbers(path, "codes.npz", "labels", arrays["labels"], (len(mu), None), np.int32)
-    return Codes(mu, logvar, labels, words(path, "codes.npz", "label_names", arrays["label_names"], labels.shape[1]))
+    label_names = words(path, "codes.npz", "label_names", arrays["label_names"], labels.shape[1])
+    if FACTORS[0] not in arrays:
+        return Codes(mu, logvar, labels, label_names, np.zeros((len(mu), 0), np.float32))
+    factors = numbers(path, "codes.npz", "factors", arrays["factors"], (len(mu), None), np.float32)
+    names, units = (words(path, "codes.npz", key, arrays[key], factors.shape[1]) for key in FACTORS[1:])
+    return Codes(mu, logvar, labels, label_names, factors, names, units)
+
+
+def read_drive(path: Path, size: int, channels: int) -> Drive:
+    """drive.npz of a bundle's folder, with pictures of `size` px. Raises BundleError."""
+    arrays = read_arrays(path, DRIVE_FILE, ("frames", "actions"))
+    frames = arrays["frames"]
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (size, size, channels):
+        raise BundleError(
+            f"{path.name}/{DRIVE_FILE} has frames of shape {frames.shape} and type {frames.dtype} where uint8 "
+            f"(T, {size}, {size}, {channels}) belongs; export anew."
+        )
+    if not 2 <= len(frames) <= MAX_FRAMES:
+        raise BundleError(f"{path.name}/{DRIVE_FILE} has {len(frames):,} frames; a drive has 2 to {MAX_FRAMES}.")
+    actions = numbers(path, DRIVE_FILE, "actions", arrays["actions"], (len(frames), ACTIONS), np.float32)
+    if np.abs(actions).max() > 1:
+        raise BundleError(f"{path.name}/{DRIVE_FILE} has an action beyond -1 to 1; export anew.")
+    return Drive(frames, actions)
 
 
 def read_directions(path: Path, d: int) -> Directions:

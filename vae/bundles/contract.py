@@ -25,10 +25,13 @@ CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
     "formerly", "player",
 )  # fmt: skip
-PLAYERS = ("picture", "scan", "roll", "road", "sprite")  # how the app shows a world
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
-OPTIONAL_FILES = ("light.onnx", "directions.npz", CURVATURE_FILE, "dynamics.onnx", "drive.npz", "card.md")
+DYNAMICS_FILE, DRIVE_FILE = "dynamics.onnx", "drive.npz"
+OPTIONAL_FILES = ("light.onnx", "directions.npz", CURVATURE_FILE, "card.md", DYNAMICS_FILE, DRIVE_FILE)
+# How a model's pictures are shown: as they are, as a grey scan, as music, as a road to drive, as a sprite of a game.
+PLAYERS = ("picture", "scan", "roll", "road", "sprite")
+ACTIONS = 3  # numbers of an action: steering -1 to 1 (right is plus), gas and brake 0 to 1
 MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
@@ -98,10 +101,6 @@ def read_config(path: Path) -> dict[str, Any]:
         if not isinstance(config.setdefault(key, default), kind):
             word = "an object" if kind is dict else "a text"
             raise BundleError(f"{path.name}/config.json has no {key!r} that is {word}; export the model anew.")
-    if config.setdefault("player", "picture") not in PLAYERS:
-        raise BundleError(
-            f"{path.name}/config.json has the player {str(config['player'])[:40]!r}; it may be {', '.join(PLAYERS)}."
-        )
     return config
 
 
@@ -157,6 +156,16 @@ def read_formerly(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
             "12 hexadecimal digits; take it out."
         )
     return tuple(digests)
+
+
+def read_player(path: Path, config: dict[str, Any]) -> str:
+    """How the model's pictures are shown, one of PLAYERS. Raises BundleError."""
+    player = config.get("player", PLAYERS[0])
+    if player not in PLAYERS:
+        raise BundleError(
+            f"{path.name}/config.json has the player {str(player)[:40]!r}; it may be one of {', '.join(PLAYERS)}."
+        )
+    return player
 
 
 def check_files(path: Path, files: dict[str, Any]) -> None:
@@ -245,8 +254,11 @@ def check_graph(
         )
 
 
-def read_arrays(path: Path, name: str, wanted: Sequence[str]) -> dict[str, Array]:
-    """The arrays of an npz file, without pickle, their size checked before they are unpacked. Raises BundleError."""
+def read_arrays(path: Path, name: str, wanted: Sequence[str], maybe: Sequence[str] = ()) -> dict[str, Array]:
+    """The arrays of an npz file, without pickle, their size checked before they are unpacked. Raises BundleError.
+
+    maybe: arrays that come all together or not at all.
+    """
     where = f"{path.name}/{name}"
     try:
         with zipfile.ZipFile(path / name) as archive:
@@ -254,6 +266,8 @@ def read_arrays(path: Path, name: str, wanted: Sequence[str]) -> dict[str, Array
         if total > MAX_ARRAY_BYTES:
             raise BundleError(f"{where} unpacks to {total:,} bytes, more than {MAX_ARRAY_BYTES:,}; export fewer codes.")
         with np.load(path / name, allow_pickle=False) as data:
+            if set(maybe) & set(data.files):
+                wanted = (*wanted, *maybe)
             for key in wanted:
                 if key not in data.files:
                     raise BundleError(f"{where} has no array {key!r}; export the model anew.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,16 @@ GROUPS = {
 AS_LABELLED = ("Male", "Young", "Pale_Skin", "High_Cheekbones")
 
 
+@dataclass(frozen=True)
+class Exact:
+    """Factors that are known exactly: values (M, F) of the training pictures and (T, F) of the test pictures."""
+
+    names: Sequence[str]
+    units: Sequence[str]
+    values: Array
+    test_values: Array
+
+
 def _spoken(name: str, known: bool) -> str:
     """What people read for a label; CelebA's names are set in sentence case."""
     words = name.replace("_", " ")
@@ -50,10 +61,12 @@ def directions(
     test_mu: Array,
     test_labels: Array,
     measured: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None,
+    exact: Exact | None = None,
 ) -> dict[str, Array] | None:
     """The arrays of directions.npz: read-outs that hold on the test codes; None where there is none.
 
     measured: measures and surroundings of the training pictures, and of the test pictures (vae.measures.measure).
+    exact: factors that are known of the pictures.
     """  # fmt: skip
     from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
     from sklearn.metrics import roc_auc_score
@@ -83,6 +96,14 @@ def directions(
             score = np.corrcoef(test_mu @ w, truth)[0, 1]
             if score >= LEAST_CORRELATION:
                 found.append((item.id, item.label, "measured", item.group, score, w))
+    for k, name in enumerate(exact.names if exact is not None else ()):
+        y, truth = exact.values[rows, k], exact.test_values[:, k]
+        if min(y.std(), truth.std()) < 1e-9:
+            continue
+        w = Ridge(alpha=1.0).fit(mu, (y - y.mean()) / y.std()).coef_
+        score = np.corrcoef(test_mu @ w, truth)[0, 1]
+        if score >= LEAST_CORRELATION:
+            found.append((_slug(name), name, "measured", "Exact factors", score, w))
     if not found:
         return None
     w = np.array([row[5] for row in found])

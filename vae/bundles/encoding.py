@@ -28,8 +28,11 @@ def to_arrays(state: Mapping[str, Any]) -> dict[str, Array]:
     return {k: v.detach().cpu().float().numpy() if hasattr(v, "detach") else np.asarray(v) for k, v in state.items()}
 
 
-def networks(model: ModelConfig, weights: Mapping[str, Array]) -> tuple[bytes, bytes]:
-    """Decoder and encoder as ONNX files, the weights in them under their state_dict names. Raises ExportError."""
+def networks(model: ModelConfig, weights: Mapping[str, Array], half: bool = False) -> tuple[bytes, bytes]:
+    """Decoder and encoder as ONNX files, the weights in them under their state_dict names. Raises ExportError.
+
+    half: store a small model's weights as float16, as those of a model with styles always are.
+    """
     from vae.networks.autoencoder import Autoencoder
 
     network = Autoencoder(model)
@@ -45,7 +48,7 @@ def networks(model: ModelConfig, weights: Mapping[str, Array]) -> tuple[bytes, b
     else:
         decoder = [(f"decoder.layers.{i}", layer) for i, layer in enumerate(network.decoder.layers)]
         encoder = [(f"encoder.{i}", layer) for i, layer in enumerate(network.encoder)]
-        made = graph.conv_decoder(model, weights, decoder), graph.conv_encoder(model, weights, encoder)
+        made = graph.conv_decoder(model, weights, decoder, half), graph.conv_encoder(model, weights, encoder, half)
     return made[0].SerializeToString(), made[1].SerializeToString()
 
 

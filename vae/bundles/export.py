@@ -20,11 +20,13 @@ from vae.bundles.encoding import Networks, Progress, encode_set, evenly, network
 from vae.bundles.figures import evaluate
 from vae.bundles.folder import check_target, put, seal
 from vae.bundles.statistics import centred, statistics
+from vae.bundles.worlds import against_principal, exact_of, moves, world_card
 from vae.config import ModelConfig
 from vae.networks.standardise import moments, standardise
 
 if TYPE_CHECKING:
     from vae.data.imageset import ImageSet
+    from vae.data.worlds.world import World
 
 Array = np.ndarray
 
@@ -47,6 +49,8 @@ def export_model(
     prior_codes: int = 0,
     standard: bool = False,
     additions: Sequence[Addition] = (),
+    half: bool = False,
+    world: World | None = None,
 ) -> Path:
     """Write a bundle folder; it appears under its name when it is whole and has been opened once.
 
@@ -54,6 +58,7 @@ def export_model(
     many of the codes the bundle keeps. prior_codes: how many give statistics and prior, where those are more.
     standard: shift and stretch the codes to mean 0 and variance 1, the pictures stay the same (vae.networks.standardise).
     additions: what later wings put into the folder before it is sealed, such as vae.photos.measure_curvature.add.
+    half: weights as float16, in models without styles too. world: of which the pictures are; its words and its player.
     Raises ExportError, BundleError.
     """  # fmt: skip
     from threadpoolctl import threadpool_limits
@@ -64,7 +69,7 @@ def export_model(
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        decoder, encoder = networks(model, to_arrays(weights))
+        decoder, encoder = networks(model, to_arrays(weights), half)
         (folder / "decoder.onnx").write_bytes(decoder)
         (folder / "encoder.onnx").write_bytes(encoder)
         nets = Networks(model, decoder, encoder)
@@ -87,17 +92,24 @@ def export_model(
         rows = evenly(len(wide), codes)
         train, mu, logvar = wide.subset(rows), mu[rows], logvar[rows]
         keep = [k for k, name in enumerate(train.label_names) if name not in omit]
-        names = [train.label_names[k] for k in keep]
+        names = [world.label(train.label_names[k]) if world else train.label_names[k] for k in keep]
+        exact = exact_of(train, test, world)
         labels = train.labels[:, keep] if train.labels is not None else np.zeros((len(mu), 0), np.uint8)
         words = np.array(names) if names else np.zeros(0, "U1")
-        half = {"mu": mu.astype(np.float16), "logvar": logvar.astype(np.float16)}
-        np.savez_compressed(folder / "codes.npz", **half, labels=labels.astype(np.uint8), label_names=words)
+        stored = {"mu": mu.astype(np.float16), "logvar": logvar.astype(np.float16)}
+        if exact is not None:
+            told = {"factors": exact.values, "factor_names": exact.names, "factor_units": exact.units}
+            stored |= {key: np.asarray(value) for key, value in told.items()}
+        np.savez_compressed(folder / "codes.npz", **stored, labels=labels.astype(np.uint8), label_names=words)
         say("fitting directions")
         found = None
-        if test.labels is not None and tuple(test.label_names) == tuple(train.label_names):
+        same = test.labels is not None and tuple(test.label_names) == tuple(train.label_names)
+        if same or exact is not None:
             measured = measured_of(train, test) if measure_faces else None
+            known = (labels, names) if same else (labels[:, :0], [])
+            truth = test.labels[:, keep] if same else np.zeros((len(test), 0), np.uint8)
             with threadpool_limits(1):
-                found = directions(mu, stats["cov"], labels, names, test_mu, test.labels[:, keep], measured)
+                found = directions(mu, stats["cov"], *known, test_mu, truth, measured, exact)
         if found is not None:
             np.savez_compressed(folder / "directions.npz", **found)
             stats["mean"] = centred(nets, mu, stats, found)
@@ -108,11 +120,20 @@ def export_model(
             "format": FORMAT, "name": out.name, "title": about.title, "description": about.description,
             "created": datetime.date.today().isoformat(), "licence": about.licence, "model": model.to_dict(),
             "recipe": dict(about.recipe), "metrics": {}, "eyes": [list(p) for p in about.eyes] if about.eyes else None,
+            **({"player": world.player} if world else {}),
         }  # fmt: skip
         seal(folder, config)
         say("measuring on the test pictures")
-        config["metrics"] = evaluate(open_bundle(folder), test)
-        (folder / "card.md").write_text(card(out.name, config, about, len(mu), stats, found), encoding="utf-8")
+        bundle = open_bundle(folder)
+        config["metrics"] = evaluate(bundle, test)
+        text = card(out.name, config, about, len(mu), stats, found)
+        if world is not None:
+            say("measuring against principal components, and what each slider moves")
+            with threadpool_limits(1):
+                config["metrics"] |= against_principal(train, test, model.latent_size)
+                moved = moves(bundle, test_mu, exact) if found is not None and exact is not None else None
+            text += world_card(bundle, config["metrics"], world, exact, moved)
+        (folder / "card.md").write_text(text, encoding="utf-8")
         seal(folder, config)
         open_bundle(folder)
         put(folder, out)
@@ -131,6 +152,8 @@ def export_checkpoint(
     prior_codes: int = 0,
     standard: bool = False,
     additions: Sequence[Addition] = (),
+    half: bool = False,
+    world: World | None = None,
 ) -> Path:
     """A training run's folder -> a bundle, from the moving average of its weights and the data it was trained on.
 
@@ -160,6 +183,7 @@ def export_checkpoint(
     return export_model(
         checkpoint.ema, recipe.model, train, test, out, about, codes,
         force=force, progress=progress, prior_codes=prior_codes, standard=standard, additions=additions,
+        half=half, world=world,
     )  # fmt: skip
 
 

@@ -92,6 +92,9 @@ class GraphBuilder:
     def pool(self, x: str) -> str:
         return self.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
 
+    def shaped(self, x: str, *to: int) -> str:
+        return self.op("Reshape", x, self.constant(to, np.int64))
+
     def upsample(self, x: str) -> str:
         """Double the resolution, bilinear, edges repeated."""
         scales = self.constant([1, 1, 2, 2])
@@ -259,6 +262,32 @@ def _posterior(
     return g.finish("encoder", {"image": ["N", config.channels, side, side]}, outputs)
 
 
+def dynamics(weights: Weights, half: bool = True) -> onnx.ModelProto:
+    """The transition of vae.training.dynamics: z, before (N, d), action, action_before (N, A) -> next, spread (N, d).
+
+    The spread of the codes, which the network has its inputs in, is folded in: plain codes go in and come out.
+    """
+    g = GraphBuilder({k: v for k, v in weights.items() if k.startswith("layers.")}, half)
+    mean, std, residual = (np.asarray(weights[key], np.float32) for key in ("mean", "std", "residual"))
+    d = len(mean)
+
+    def scaled(code: str) -> str:
+        return g.op("Mul", g.op("Sub", code, g.constant(mean)), g.constant(1 / std))
+
+    u = scaled("z")
+    x = g.op("Concat", u, scaled("before"), "action", "action_before", axis=1)
+    for place in (0, 2, 4):
+        x = g.linear(x, f"layers.{place}", equal=False)
+        if place < 4:
+            x = g.op("Mul", x, g.op("Sigmoid", x))
+    u = g.op("Add", u, g.op("Mul", x, g.constant(0.5)))
+    g.op("Add", g.op("Mul", u, g.constant(std)), g.constant(mean), name="next")
+    g.op("Add", g.op("Mul", "z", g.constant(0)), g.constant(residual * std), name="spread")
+    actions = (weights["layers.0.weight"].shape[1] - 2 * d) // 2
+    inputs = {"z": ["N", d], "before": ["N", d], "action": ["N", actions], "action_before": ["N", actions]}
+    return g.finish("dynamics", inputs, {"next": ["N", d], "spread": ["N", d]})
+
+
 def _sequence(g: GraphBuilder, x: str, layers: Sequence[tuple[str, Any]]) -> str:
     """A torch Sequential, given as (state_dict key, module) pairs, of the layers that the small models use."""
     for key, layer in layers:
@@ -282,15 +311,35 @@ def _sequence(g: GraphBuilder, x: str, layers: Sequence[tuple[str, Any]]) -> str
     return x
 
 
-def conv_decoder(config: ModelConfig, weights: Weights, layers: Sequence[tuple[str, Any]]) -> onnx.ModelProto:
+def conv_decoder(
+    config: ModelConfig, weights: Weights, layers: Sequence[tuple[str, Any]], half: bool = False
+) -> onnx.ModelProto:
     """z (N, d) -> image (N, c, s, s); layers: the decoder's modules under their state_dict keys."""
-    g = GraphBuilder(weights, half=False)
-    g.op("Identity", _sequence(g, "z", layers), name="image")
-    side = config.image_size
+    g = GraphBuilder(weights, half=half)
+    side, strips, z = config.image_size, config.strips, "z"
+    if strips > 1:
+        z = g.shaped(z, -1, config.latent_size // strips)
+    x = _sequence(g, z, layers)
+    if strips > 1:
+        parts = g.shaped(x, -1, strips, config.channels, side, side // strips)
+        x = g.shaped(g.op("Transpose", parts, perm=[0, 2, 3, 1, 4]), -1, config.channels, side, side)
+    g.op("Identity", x, name="image")
     return g.finish("decoder", {"z": ["N", config.latent_size]}, {"image": ["N", config.channels, side, side]})
 
 
-def conv_encoder(config: ModelConfig, weights: Weights, layers: Sequence[tuple[str, Any]]) -> onnx.ModelProto:
+def conv_encoder(
+    config: ModelConfig, weights: Weights, layers: Sequence[tuple[str, Any]], half: bool = False
+) -> onnx.ModelProto:
     """image (N, c, s, s) in [-1, 1] -> mu, logvar (N, d)."""
-    g = GraphBuilder(weights, half=False)
-    return _posterior(g, config, _sequence(g, "image", layers))
+    g = GraphBuilder(weights, half=half)
+    x, strips = "image", config.strips
+    if strips > 1:
+        c, side = config.channels, config.image_size
+        parts = g.op("Transpose", g.shaped(x, -1, c, side, strips, side // strips), perm=[0, 3, 1, 2, 4])
+        x = g.shaped(parts, -1, c, side, side // strips)
+    numbers = _sequence(g, x, layers)
+    if strips > 1:  # each strip's mu and logvar -> all mu, then all logvar
+        kinds = 2 if config.variational else 1
+        parts = g.shaped(numbers, -1, strips, kinds, config.latent_size // strips)
+        numbers = g.shaped(g.op("Transpose", parts, perm=[0, 2, 1, 3]), -1, kinds * config.latent_size)
+    return _posterior(g, config, numbers)

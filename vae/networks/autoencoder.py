@@ -156,26 +156,31 @@ class StyleDecoder(nn.Module):
         return rgb
 
 
-def _ladder(size: int) -> list[int]:
-    """Resolutions of the small model: halved while even and above 4 px (28 -> 28, 14, 7)."""
-    sizes = [size]
-    while sizes[-1] % 2 == 0 and sizes[-1] > 4:
-        sizes.append(sizes[-1] // 2)
-    return sizes
+def cut(x: Tensor, strips: int) -> Tensor:
+    """Pictures (N, c, s, s) -> their upright strips, from the left, as pictures of their own (N strips, c, s, s / strips)."""
+    n, c, s, _ = x.shape
+    return x.reshape(n, c, s, strips, s // strips).permute(0, 3, 1, 2, 4).reshape(n * strips, c, s, s // strips)
+
+
+def joined(x: Tensor, strips: int) -> Tensor:
+    """The inverse of `cut`."""
+    n, c, s, w = x.shape
+    return x.reshape(n // strips, strips, c, s, w).permute(0, 2, 3, 1, 4).reshape(n // strips, c, s, s)
 
 
 class ConvEncoder(nn.Sequential):
-    """Small picture (N, c, s, s) -> the 2 d (or d) numbers of the posterior."""
+    """Small picture, or a strip of one, (N, c, s, w) -> the numbers of its posterior, mu and then logvar."""
 
     def __init__(self, config: ModelConfig):
-        sizes = _ladder(config.image_size)
+        sizes = config.sides
         widths = [max(8, round(32 * config.width * min(2**i, 4))) for i in range(len(sizes))]
         layers: list[nn.Module] = [nn.Conv2d(config.channels, widths[0], 3, padding=1), nn.SiLU()]
         for a, b in itertools.pairwise(widths):
             layers += [nn.Conv2d(a, b, 4, stride=2, padding=1), nn.SiLU()]
         hidden = max(32, round(256 * config.width))
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * sizes[-1] ** 2, hidden), nn.SiLU()]
-        layers += [nn.Linear(hidden, config.latent_size * (2 if config.variational else 1))]
+        numbers = config.latent_size // config.strips * (2 if config.variational else 1)
+        layers += [nn.Flatten(), nn.Linear(widths[-1] * sizes[-1] ** 2 // config.strips, hidden), nn.SiLU()]
+        layers += [nn.Linear(hidden, numbers)]
         super().__init__(*layers)
 
 
@@ -184,14 +189,15 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        sizes = _ladder(config.image_size)[::-1]
+        sizes = config.sides[::-1]
         widths = [max(8, round(32 * config.width * min(2**i, 4))) for i in range(len(sizes))][::-1]
         hidden = max(32, round(256 * config.width))
-        layers: list[nn.Module] = [nn.Linear(config.latent_size, hidden), nn.SiLU()]
+        self.strips, wide = config.strips, sizes[0] // config.strips
+        layers: list[nn.Module] = [nn.Linear(config.latent_size // config.strips, hidden), nn.SiLU()]
         layers += [
-            nn.Linear(hidden, widths[0] * sizes[0] ** 2),
+            nn.Linear(hidden, widths[0] * sizes[0] * wide),
             nn.SiLU(),
-            nn.Unflatten(1, (widths[0], sizes[0], sizes[0])),
+            nn.Unflatten(1, (widths[0], sizes[0], wide)),
         ]
         for a, b in itertools.pairwise(widths):
             layers += [nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.SiLU()]
@@ -203,7 +209,9 @@ class ConvDecoder(nn.Module):
             raise ValueError(
                 f"a flat decoder takes one code (N, d) and no style offsets, not a code of shape {tuple(z.shape)}"
             )
-        return self.layers(z)
+        if self.strips == 1:
+            return self.layers(z)
+        return joined(self.layers(z.reshape(len(z) * self.strips, -1)), self.strips)
 
 
 class Autoencoder(nn.Module):
@@ -218,7 +226,13 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Posterior:
         """Image (N, c, s, s) in [-1, 1] -> posterior with mu, logvar (N, d) and, where the model has them, offsets."""
-        numbers, delta = self.encoder(x) if self.config.architecture == "style" else (self.encoder(x), None)
+        strips = self.config.strips
+        if strips > 1:
+            parts = self.encoder(cut(x, strips)).unflatten(0, (-1, strips))  # (N, strips, 2 d / strips)
+            parts = parts.chunk(2, dim=2) if self.config.variational else [parts]
+            numbers, delta = torch.cat([part.flatten(1) for part in parts], 1), None
+        else:
+            numbers, delta = self.encoder(x) if self.config.architecture == "style" else (self.encoder(x), None)
         if not self.config.variational:
             return Posterior(numbers, torch.full_like(numbers, LOGVAR_NONE), delta)
         mu, logvar = numbers.chunk(2, dim=1)

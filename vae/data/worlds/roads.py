@@ -129,4 +129,10 @@ WORLD = World(
     },
     labels={},
     licence="pictures computed by CarRacing of Gymnasium (MIT licence)",
+    player="road",
+    order=("drive", "frame"),
+    limits=(
+        "A dream drifts: the road soon differs from the true one under the same actions, though it goes on being a road.",
+        "One simulation, one kind of road, no other cars; nothing here can steer a real car.",
+    ),
 )

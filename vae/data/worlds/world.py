@@ -37,6 +37,8 @@ class World:
     draw(count, seed): that many samples, or all where there are fewer; the same ones for the same numbers.
     packages: modules that must be there; install: the command that fetches them. count: usual number of pictures.
     factors: what each column of the table means, in words for people, the unit in brackets; labels likewise.
+    player: how a model of it is shown (vae.bundles.contract.PLAYERS). order: factors that only say what follows what.
+    limits: what a model of it cannot do, sentences for its card.
     """
 
     name: str
@@ -48,6 +50,19 @@ class World:
     labels: Mapping[str, str]
     licence: str
     install: str = INSTALL
+    player: str = "picture"
+    order: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    def meaning(self, factor: str) -> tuple[str, str]:
+        """What a factor is called by people, and its unit; a name as it is where it is none of this world."""
+        words, _, unit = self.factors.get(factor, factor.replace("_", " ")).partition(" (")
+        return words[:1].upper() + words[1:], unit.rstrip(")")
+
+    def label(self, name: str) -> str:
+        """What a label is called by people."""
+        words = self.labels.get(name, name.replace("_", " "))
+        return words[:1].upper() + words[1:]
 
     def check(self) -> None:
         """Raises DataError with the command that helps where a package is missing."""

@@ -1,0 +1,188 @@
+"""What a bundle of a world has beyond others: exact factors, what each slider moves of them, and how a drive goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vae.bundles import graph
+from vae.bundles.contents import MAX_FRAMES
+from vae.bundles.contract import DRIVE_FILE, DYNAMICS_FILE, ExportError
+from vae.bundles.directions import Exact
+from vae.bundles.encoding import evenly
+from vae.likeness import psnr
+
+if TYPE_CHECKING:
+    from vae.bundles.bundle import Bundle
+    from vae.data.imageset import ImageSet
+    from vae.data.worlds.world import World
+
+Array = np.ndarray
+
+TRANSITION = "dynamics.safetensors"  # in a run's folder, as `python -m vae train --dynamics` leaves it
+ACTIONS = ("steering", "gas", "brake")
+PRINCIPAL_PICTURES, MOVED_CODES = 4000, 200
+
+
+def exact_of(train: ImageSet, test: ImageSet, world: World | None) -> Exact | None:
+    """The factors that are known of every picture, those that only say an order left out; None where there are none."""
+    if train.factors is None or test.factors is None or train.factor_names != test.factor_names:
+        return None
+    order = world.order if world else ()
+    keep = [
+        k
+        for k, name in enumerate(train.factor_names)
+        if name not in order and np.isfinite(train.factors[:, k]).all() and np.isfinite(test.factors[:, k]).all()
+    ]
+    if not keep:
+        return None
+    names = [train.factor_names[k] for k in keep]
+    words = [world.meaning(name) if world else (name.replace("_", " "), "") for name in names]
+    return Exact(*zip(*words), train.factors[:, keep].astype(np.float32), test.factors[:, keep].astype(np.float32))
+
+
+def against_principal(train: ImageSet, test: ImageSet, count: int) -> dict[str, float]:
+    """PSNR in dB of as many principal components as a code has numbers, fitted to training, measured on test pictures."""
+    from sklearn.utils.extmath import randomized_svd
+
+    x = train.images(evenly(len(train), PRINCIPAL_PICTURES)).reshape(min(len(train), PRINCIPAL_PICTURES), -1)
+    x = x.astype(np.float32)
+    mean = x.mean(0)
+    x -= mean
+    basis = randomized_svd(x, min(count, *x.shape), n_iter=4, random_state=0)[2]
+    found = []
+    for images in test.batches(256):
+        flat = images.reshape(len(images), -1) - mean
+        again = np.clip(np.rint(flat @ basis.T @ basis + mean), 0, 255).astype(np.uint8).reshape(images.shape)
+        found.append(psnr(images, again))
+    return {"psnr_principal": round(float(np.concatenate(found).mean()), 3)}
+
+
+@dataclass(frozen=True)
+class Moves:
+    """by (K, F): how far direction k moves factor f in the new picture, in spreads of the factor, a sigma of the slider.
+
+    fits (F,): correlation with the truth, on test pictures, of what the factors are read with.
+    """
+
+    by: Array
+    fits: Array
+
+
+def moves(bundle: Bundle, test_mu: Array, exact: Exact) -> Moves:
+    """Move each slider by a sigma to both sides from held-out codes, draw, and read the factors in the new pictures.
+
+    They are read by the model's encoder and a linear fit to the exact factors of the training pictures.
+    """
+    from sklearn.linear_model import Ridge
+
+    spread = np.maximum(exact.values.std(0), 1e-9)
+    reader = Ridge(alpha=1.0).fit(bundle.codes.mu, (exact.values - exact.values.mean(0)) / spread)
+    read = reader.predict(test_mu).reshape(len(test_mu), -1)
+    fits = np.array([np.corrcoef(read[:, f], exact.test_values[:, f])[0, 1] for f in range(len(spread))])
+    z = test_mu[evenly(len(test_mu), MOVED_CODES)].astype(np.float64)
+    steps = bundle.directions.w @ bundle.stats.cov
+
+    def seen(z: Array) -> Array:
+        mu, _ = bundle.encode(bundle.decode(z.astype(np.float32)))
+        return reader.predict(mu).reshape(len(z), -1).mean(0)
+
+    return Moves(np.array([(seen(z + step) - seen(z - step)) / 2 for step in steps]), fits)
+
+
+def transition_of(run: Path) -> Callable[..., None]:
+    """What adds a run's transition, and an unseen drive of its pictures where there is one, to a bundle's folder."""
+
+    def add(folder: Path, model: Any, weights: Mapping[str, Any], mu: Array, eyes: Any, say: Callable) -> None:
+        from safetensors import safe_open
+
+        from vae.data.sets import open_split
+        from vae.training.checkpoint import load_checkpoint
+
+        with safe_open(run / TRANSITION, framework="np") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if len(tensors.get("mean", ())) != model.latent_size:
+            raise ExportError(f"{run.name}/{TRANSITION} is of another model; train it anew with --dynamics")
+        (folder / DYNAMICS_FILE).write_bytes(graph.dynamics(tensors).SerializeToString())
+        recipe = load_checkpoint(run).recipe
+        _, test = open_split(recipe.data.replace(validation_max=1_000_000), model.image_size, model.channels)
+        frames, actions = unseen_drive(test)
+        np.savez_compressed(folder / DRIVE_FILE, frames=frames, actions=actions)
+
+    return add
+
+
+def unseen_drive(test: ImageSet) -> tuple[Array, Array]:
+    """The longest drive of the test pictures: frames (T, s, s, c) uint8 and actions (T, 3) float32."""
+    column = {name: test.factors[:, test.factor_names.index(name)] for name in ("drive", "frame", *ACTIONS)}
+    kept = max(np.unique(column["drive"]), key=lambda drive: np.count_nonzero(column["drive"] == drive))
+    rows = np.flatnonzero(column["drive"] == kept)
+    rows = rows[np.argsort(column["frame"][rows])]
+    gaps = np.flatnonzero(np.diff(column["frame"][rows]) != 1)
+    rows = rows[: (gaps[0] + 1 if len(gaps) else len(rows))][:MAX_FRAMES]
+    actions = np.stack([column[name][rows] for name in ACTIONS], 1)
+    return test.images(rows), np.clip(actions, -1, 1).astype(np.float32)
+
+
+def dreamt(run: Path) -> Sequence[Mapping[str, float]]:
+    """dB by frames ahead, as `--dynamics` measured them on unseen drives; empty without a transition."""
+    from safetensors import safe_open
+
+    if not (run / TRANSITION).is_file():
+        return ()
+    with safe_open(run / TRANSITION, framework="np") as file:
+        return json.loads((file.metadata() or {}).get("state", "{}")).get("ahead", ())
+
+
+# ---------------------------------------------------------------- the card
+
+
+def world_card(
+    bundle: Bundle, metrics: Mapping[str, Any], world: World, exact: Exact | None, moved: Moves | None
+) -> str:
+    """The card's sections that only a world has, Markdown."""
+    d = bundle.latent_size
+    lines = [
+        "", "## Against principal components", "",
+        f"PSNR of the reconstruction of {metrics['images']:,} pictures that neither has seen, by {d} numbers a picture:",
+        "", "| | dB |", "|-|-|", f"| this model, of whose numbers {metrics['active_units']} are in use "
+        f"| {metrics['psnr']:.2f} |", f"| {d} principal components | {metrics['psnr_principal']:.2f} |", "",
+    ]  # fmt: skip
+    if exact is not None:
+        lines += ["## Exact factors", ""]
+        lines += ["What computed the pictures also says what is in them. `codes.npz` holds these numbers of each:", ""]
+        lines += ["| Factor | Unit | From | To |", "|-|-|-|-|"]
+        for name, unit, values in zip(exact.names, exact.units, exact.values.T):
+            lines.append(f"| {name} | {unit or '-'} | {values.min():.3g} | {values.max():.3g} |")
+        lines.append("")
+    if moved is not None and exact is not None:
+        lines += _moved_lines(bundle, exact, moved)
+    lines += ["## Source", "", f"{world.title}: {world.licence}.", ""]
+    return "\n".join(lines)
+
+
+def _moved_lines(bundle: Bundle, exact: Exact, moved: Moves) -> list[str]:
+    spread, place = exact.values.std(0), {name: k for k, name in enumerate(exact.names)}
+    lines = [
+        "## What a slider moves", "",
+        f"Each slider moved by one sigma to both sides from {min(MOVED_CODES, 10**9)} held-out codes; the factors read "
+        "in the new pictures by the model's own encoder and a linear fit (its correlation with the truth on held-out "
+        "pictures is given). In spreads of the factor over the data.", "",
+        "| Slider | moves its factor by | others by at most | read with r |", "|-|-|-|-|",
+    ]  # fmt: skip
+    for k, label in enumerate(bundle.directions.labels):
+        own = place.get(label)
+        others = sorted((f for f in range(len(spread)) if f != own), key=lambda f: -abs(moved.by[k, f]))[:2]
+        words = ", ".join(f"{exact.names[f]} {moved.by[k, f]:+.2f}" for f in others)
+        mine, sure = "-", "-"
+        if own is not None:
+            unit = f" {exact.units[own]}" if exact.units[own] else ""
+            mine = f"{moved.by[k, own]:+.2f} ({moved.by[k, own] * spread[own]:+.3g}{unit})"
+            sure = f"{moved.fits[own]:.3f}"
+        lines.append(f"| {label} | {mine} | {words or '-'} | {sure} |")
+    return [*lines, ""]
