@@ -3,6 +3,7 @@
    playerOf(host) -> Player | null    by the model's `player`; null for a plain picture
      .element                         to be placed by the page, near the picture
      .drawn(frame)                    at each drawn frame
+     .others?.(others)                other pictures that it may play: [{label, state}]
      .close() */
 
 import { Roll } from "./roll.js";
@@ -16,7 +17,8 @@ import { Sprite } from "./sprite.js";
  * @property {HTMLCanvasElement} canvas
  * @property {HTMLElement} stage what the canvas lies in
  */
-/** @typedef {{element: HTMLElement, drawn(frame: import("../engine.js").Frame): void, close(): void}} Player */
+/** @typedef {{element: HTMLElement, drawn(frame: import("../engine.js").Frame): void, close(): void,
+    others?(others: import("./roll.js").Other[]): void}} Player */
 
 /** @type {Record<string, new (host: Host) => Player>} */
 const PLAYERS = { roll: Roll, scan: Scan, sprite: Sprite };

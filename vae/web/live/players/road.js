@@ -194,10 +194,10 @@ export class Drive {
   }
 
   /* One frame on. */
-  async tick() {
+  async tick(held = this.wheel.held) {
     const { z, before, action, reality, who } = this;
     if (!z || !before) return;
-    const next = who === "recording" && reality ? reality.actions[this.t] : this.wheel.next(this.limits);
+    const next = who === "recording" && reality ? reality.actions[this.t] : this.wheel.next(this.limits, held);
     const heat = Number(this.temperature.value);
     const found = await this.host.engine.step([z, before], next, action);
     if (this.z !== z || this.#closed) return; // somebody looked at reality meanwhile
@@ -248,8 +248,9 @@ export class Drive {
 
   /* A stride for who wants no moving pictures: several frames, of which the last is shown. */
   stride() {
+    const held = new Set(this.wheel.held); // a key may be up again before the first frame
     this.#stepping = this.#stepping.then(async () => {
-      for (let i = 0; i < STRIDE && !this.#ended; i++) await this.tick();
+      for (let i = 0; i < STRIDE && !this.#ended; i++) await this.tick(held);
       this.#show();
     }).catch((error) => this.#say(error.message));
     return this.#stepping;

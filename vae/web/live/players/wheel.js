@@ -63,12 +63,16 @@ export class Wheel {
     this.held.clear();
   }
 
-  /** @param {number[]} limits of gas and brake @returns {Action} */
-  next(limits) {
-    const wheel = Number(this.held.has("right")) - Number(this.held.has("left"));
+  /**
+   * @param {number[]} limits of gas and brake
+   * @param {Set<string>} held
+   * @returns {Action}
+   */
+  next(limits, held = this.held) {
+    const wheel = Number(held.has("right")) - Number(held.has("left"));
     const moved = (value, towards) => (towards ? clamp(value + PRESS * towards, -1, 1) : FALL * value);
     const [steering, gas, brake] = this.pressed;
-    this.pressed = [moved(steering, wheel), moved(gas, Number(this.held.has("gas"))), moved(brake, Number(this.held.has("brake")))];
+    this.pressed = [moved(steering, wheel), moved(gas, Number(held.has("gas"))), moved(brake, Number(held.has("brake")))];
     return [this.pressed[0], this.pressed[1] * limits[0], this.pressed[2] * limits[1]];
   }
 
