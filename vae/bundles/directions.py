@@ -62,17 +62,20 @@ def directions(
     test_labels: Array,
     measured: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None,
     exact: Exact | None = None,
+    used: Array | None = None,
 ) -> dict[str, Array] | None:
     """The arrays of directions.npz: read-outs that hold on the test codes; None where there is none.
 
     measured: measures and surroundings of the training pictures, and of the test pictures (vae.measures.measure).
-    exact: factors that are known of the pictures.
+    exact: factors that are known of the pictures. used: bool (d,), the numbers that a read-out may use; the others tell
+    of the picture too, faintly, but the decoder does not listen to them, so that no slider can go by them.
     """  # fmt: skip
     from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
     from sklearn.metrics import roc_auc_score
 
     rows = evenly(len(mu), READ_OUT_CODES)
-    mu, test_mu = mu[rows].astype(np.float64), test_mu.astype(np.float64)
+    heard = 1.0 if used is None else used.astype(np.float64)
+    mu, test_mu = mu[rows] * heard, test_mu * heard
     group_of = {name: group for group, members in GROUPS.items() for name in members}
     found: list[tuple[str, str, str, str, float, Array]] = []
     for k, name in enumerate(names):

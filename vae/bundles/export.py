@@ -19,7 +19,7 @@ from vae.bundles.directions import OMIT, directions, measured_of
 from vae.bundles.encoding import Networks, Progress, encode_set, evenly, networks, to_arrays
 from vae.bundles.figures import evaluate
 from vae.bundles.folder import check_target, put, seal
-from vae.bundles.statistics import centred, statistics
+from vae.bundles.statistics import centred, statistics, used_of
 from vae.bundles.worlds import against_principal, exact_of, moves, world_card
 from vae.config import ModelConfig
 from vae.networks.standardise import moments, standardise
@@ -109,7 +109,7 @@ def export_model(
             known = (labels, names) if same else (labels[:, :0], [])
             truth = test.labels[:, keep] if same else np.zeros((len(test), 0), np.uint8)
             with threadpool_limits(1):
-                found = directions(mu, stats["cov"], *known, test_mu, truth, measured, exact)
+                found = directions(mu, stats["cov"], *known, test_mu, truth, measured, exact, used_of(stats["kl"]))
         if found is not None:
             np.savez_compressed(folder / "directions.npz", **found)
             stats["mean"] = centred(nets, mu, stats, found)
@@ -131,7 +131,11 @@ def export_model(
             say("measuring against principal components, and what each slider moves")
             with threadpool_limits(1):
                 config["metrics"] |= against_principal(train, test, model.latent_size)
-                moved = moves(bundle, test_mu, exact) if found is not None and exact is not None else None
+                moved = (
+                    moves(bundle, test_mu, exact, used_of(stats["kl"]))
+                    if found is not None and exact is not None
+                    else None
+                )
             text += world_card(bundle, config["metrics"], world, exact, moved)
         (folder / "card.md").write_text(text, encoding="utf-8")
         seal(folder, config)

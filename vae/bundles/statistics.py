@@ -10,6 +10,7 @@ from vae.bundles.encoding import Networks
 
 Array = np.ndarray
 
+LEAST_KL = 0.05  # under it the sliders fold a number away (vae/web/live/sliders.js)
 MIXTURES = (1, 4, 12, 24)
 # In these the average picture is moved to the middle of the data.
 CENTRED = ("Skin_tone",)
@@ -89,6 +90,12 @@ def statistics(nets: Networks, mu: Array, logvar: Array, average: Array, contras
 def _plain_prior(centre: Array, cov: Array) -> dict[str, Array]:
     """One Gaussian, for codes too few to fit a mixture to."""
     return {"prior_weight": np.ones(1), "prior_mean": centre[None], "prior_chol": np.linalg.cholesky(cov)[None]}
+
+
+def used_of(kl: Array) -> Array:
+    """Which numbers of a code (d,) say something to the decoder: those of at least LEAST_KL nats; all where none does."""
+    used = kl >= LEAST_KL
+    return used if used.any() else np.ones(len(kl), bool)
 
 
 def centred(nets: Networks, mu: Array, stats: Mapping[str, Array], found: Mapping[str, Array]) -> Array:

@@ -74,23 +74,24 @@ class Moves:
     fits: Array
 
 
-def moves(bundle: Bundle, test_mu: Array, exact: Exact) -> Moves:
+def moves(bundle: Bundle, test_mu: Array, exact: Exact, used: Array) -> Moves:
     """Move each slider by a sigma to both sides from held-out codes, draw, and read the factors in the new pictures.
 
-    They are read by the model's encoder and a linear fit to the exact factors of the training pictures.
+    They are read by the model's encoder and a linear fit to the exact factors of the training pictures, of the numbers
+    that the decoder uses (d,): the others would tell of the old picture.
     """
     from sklearn.linear_model import Ridge
 
     spread = np.maximum(exact.values.std(0), 1e-9)
-    reader = Ridge(alpha=1.0).fit(bundle.codes.mu, (exact.values - exact.values.mean(0)) / spread)
-    read = reader.predict(test_mu).reshape(len(test_mu), -1)
+    reader = Ridge(alpha=1.0).fit(bundle.codes.mu * used, (exact.values - exact.values.mean(0)) / spread)
+    read = reader.predict(test_mu * used).reshape(len(test_mu), -1)
     fits = np.array([np.corrcoef(read[:, f], exact.test_values[:, f])[0, 1] for f in range(len(spread))])
     z = test_mu[evenly(len(test_mu), MOVED_CODES)].astype(np.float64)
     steps = bundle.directions.w @ bundle.stats.cov
 
     def seen(z: Array) -> Array:
         mu, _ = bundle.encode(bundle.decode(z.astype(np.float32)))
-        return reader.predict(mu).reshape(len(z), -1).mean(0)
+        return reader.predict(mu * used).reshape(len(z), -1).mean(0)
 
     return Moves(np.array([(seen(z + step) - seen(z - step)) / 2 for step in steps]), fits)
 
@@ -170,7 +171,7 @@ def _moved_lines(bundle: Bundle, exact: Exact, moved: Moves) -> list[str]:
     spread, place = exact.values.std(0), {name: k for k, name in enumerate(exact.names)}
     lines = [
         "## What a slider moves", "",
-        f"Each slider moved by one sigma to both sides from {min(MOVED_CODES, 10**9)} held-out codes; the factors read "
+        f"Each slider moved by one sigma to both sides from {MOVED_CODES} held-out codes; the factors read "
         "in the new pictures by the model's own encoder and a linear fit (its correlation with the truth on held-out "
         "pictures is given). In spreads of the factor over the data.", "",
         "| Slider | moves its factor by | others by at most | read with r |", "|-|-|-|-|",

@@ -120,5 +120,7 @@ WORLD = World(
     },
     licence="DiceBear's Voxel Art, CC0 1.0",
     player="sprite",
-    limits=("Parts are either there or not, but codes are continuous: between two characters some parts are half there.",),
+    limits=(
+        "Parts are either there or not, but codes are continuous: between two characters some parts are half there.",
+    ),
 )
