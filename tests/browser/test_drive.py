@@ -98,9 +98,9 @@ def test_the_dream_is_measured_against_what_happened(calm: Page, app_url: str, b
         dreamt[step] = bundle.decode(z)[0]
     lines = calm.evaluate("({...window.view.drive.lines})")
     for step in (5, 10, 20):
-        true = drive.frames[1 + step]
-        assert lines["dream"][step] == pytest.approx(psnr(dreamt[step], true), abs=0.1)
-        assert lines["frozen"][step] == pytest.approx(psnr(frozen, true), abs=0.1)
+        true = drive.frames[1 + step][None]
+        assert lines["dream"][step] == pytest.approx(psnr(dreamt[step][None], true)[0], abs=0.1)
+        assert lines["frozen"][step] == pytest.approx(psnr(frozen[None], true)[0], abs=0.1)
     row = calm.get_by_test_id("drive-figures").get_by_role("row", name="the dream")
     assert [float(cell) for cell in row.get_by_role("cell").all_inner_texts()] == pytest.approx(
         [lines["dream"][step] for step in (5, 10, 20)], abs=0.06
