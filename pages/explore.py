@@ -8,7 +8,7 @@ from vae.bundles.contract import BundleError
 from vae.space.errors import LatentError
 from vae.web.core import photo, services, state
 from vae.web.core.top import top
-from vae.web.explore import export, live
+from vae.web.explore import export, live, picker
 from vae.web.explore.plain import Plain
 
 told = state.read_link(st.query_params, services.registry)
@@ -23,7 +23,7 @@ if not plain and (sent := st.session_state.get(key)):
         told = str(error), False
 
 with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
-    at.picker()
+    picker.picker(at)
     st.space("stretch")
     face = "Your photo" if bundle.eyes else "Your picture"
     prewarm = services.refiner.prewarm if bundle.levels else "ignore"

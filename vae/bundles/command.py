@@ -80,7 +80,7 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
     """Make a bundle, with what `additions` put into it, and say what it holds."""
     from vae.bundles.card import About
     from vae.bundles.export import export_checkpoint, export_model
-    from vae.bundles.worlds import TRANSITION, transition_of
+    from vae.bundles.worlds import TRANSITION, dreamt, transition_of
 
     if not 10 <= args.codes <= MAX_CODES:
         raise ValueError(f"--codes is {args.codes}; use 10 to {MAX_CODES:,}")
@@ -105,6 +105,7 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
         about = About(title, description, licence, **words)
         if (Path(args.run) / TRANSITION).is_file():
             additions = [*additions, transition_of(Path(args.run))]
+            recipe["ahead"] = list(dreamt(Path(args.run)))
         out = export_checkpoint(
             args.run, args.out, about, args.codes, args.force, say, args.prior_codes, args.standardise, additions,
             half=args.half, world=world,

@@ -130,7 +130,7 @@ def export_model(
         if world is not None:
             say("measuring against principal components, and what each slider moves")
             with threadpool_limits(1):
-                config["metrics"] |= against_principal(train, test, model.latent_size)
+                config["metrics"] |= against_principal(train, test, bundle)
                 moved = (
                     moves(bundle, test_mu, exact, used_of(stats["kl"]))
                     if found is not None and exact is not None
