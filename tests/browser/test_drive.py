@@ -1,4 +1,4 @@
-"""Drive on Explore in a real Chromium: left and right are different roads, the dream is measured against what happened."""
+"""Drive on Explore in a real Chromium: left and right are different roads, the dream is measured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def calm(browser: Browser) -> Iterator[Page]:
 
 
 def opened(page: Page, url: str) -> None:
-    """Explore with the roads, on the server engine; the recorded drive is there, and the dream stands at its frame 1."""
+    """Explore with the roads, on the server engine; the dream stands at the recorded drive's frame 1."""
     page.add_init_script("localStorage.setItem('live-engine', 'server')")
     page.goto(f"{url}/?model=roads-64")
     page.locator(".live[data-drawn][data-ready]").wait_for()

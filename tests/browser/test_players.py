@@ -142,9 +142,8 @@ def events(data: bytes) -> tuple[int, list[Note]]:
 
 def test_a_roll_is_read_as_the_data_are_and_its_files_hold_the_same_notes(page: Page, url: str) -> None:
     rng = np.random.default_rng(3)
-    drawn = [
-        Note(int(s), int(s + n), int(p)) for s, n, p in zip(rng.integers(0, 60, 90), rng.integers(1, 9, 90), rng.integers(33, 97, 90))
-    ]  # fmt: skip
+    starts, lengths, pitches = (rng.integers(low, high, 90).tolist() for low, high in ((0, 60), (1, 9), (33, 97)))
+    drawn = [Note(start, start + length, pitch) for start, length, pitch in zip(starts, lengths, pitches)]
     noise = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     page.goto(f"{url}/api/health")
     answer = page.evaluate(

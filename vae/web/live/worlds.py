@@ -13,7 +13,7 @@ from vae.web.core.http import BINARY, Refusal, in_thread, packed, read_body, the
 
 
 async def step(request: Request) -> Response:
-    """POST /api/step: z, before (d), action, action_before (3), float32 -> the next z and its spread, float32 (2, d)."""
+    """POST /api/step: z, before (d), action, action_before (3), float32 -> the next z and its spread (2, d)."""
     bundle = the_bundle(request)
     if not bundle.dynamics:
         raise Refusal(f"model {bundle.name} has no transition; drive a model of a world with roads")
