@@ -58,7 +58,8 @@ export class Roll {
     this.notes = notesOf(pixels);
     if (this.#heard === HERE) this.sound.notes = this.notes;
     const unsure = doubtful(pixels);
-    this.words.textContent = `${counted(this.notes.length, "note", "notes")}, ${counted(unsure, "beginning", "beginnings")} in doubt`;
+    const found = this.notes.length ? counted(this.notes.length, "note", "notes") : "No note is brighter than half, so nothing sounds";
+    this.words.textContent = `${found}, ${counted(unsure, "beginning", "beginnings")} in doubt`;
     this.words.title = "In doubt: the model draws a beginning that is neither dark nor bright. What is brighter than half is played.";
     const pitches = this.notes.map((note) => note.pitch);
     const span = pitches.length ? ` from ${spell(Math.min(...pitches))} to ${spell(Math.max(...pitches))}` : "";
@@ -85,7 +86,7 @@ export class Roll {
       this.#heard = HERE;
       const row = radios("heard", "What is heard", [[HERE, "The blend"], ...others.map(({ label }) => [label, label])], (label) => this.#hear(label), { chosen: HERE });
       this.choices.replaceChildren(h("span", { class: "quiet" }, "Hear"), row.element);
-      this.choices.hidden = !others.length;
+      this.choices.hidden = others.length < 2;
     }
     this.#hear(this.#heard);
   }
