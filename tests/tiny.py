@@ -24,7 +24,7 @@ def pattern(d: int) -> np.ndarray:
     return 0.25 * np.array(blobs).reshape(d, -1).astype(np.float32)
 
 
-def _network(
+def network(
     name: str, inputs: tuple[str, list], nodes: list, outputs: dict[str, list], tensors: dict[str, np.ndarray]
 ) -> bytes:
     def info(key: str, shape: list) -> onnx.ValueInfoProto:
@@ -52,14 +52,14 @@ def write_bundle(
     picture = ["N", 1, SIZE, SIZE]
     shape = np.array([-1, 1, SIZE, SIZE], np.int64)
     node = helper.make_node
-    decoder = _network(
+    decoder = network(
         "decoder",
         ("z", ["N", d]),
         [node("MatMul", ["z", "A"], ["flat"]), node("Reshape", ["flat", "shape"], ["image"])],
         {"image": picture},
         {"A": A, "shape": shape},
     )
-    encoder = _network(
+    encoder = network(
         "encoder",
         ("image", picture),
         [

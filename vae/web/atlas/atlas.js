@@ -15,6 +15,7 @@ import { button, h, radios } from "../live/dom.js";
 import { acquire } from "../live/engine.js";
 import { decodeFloats, joined } from "../live/floats.js";
 import { signed, whole } from "../live/numbers.js";
+import { playerOf } from "../live/players/player.js";
 import { Colours } from "./colours.js";
 import { Dropped } from "./dropped.js";
 import { pane as here } from "./here.js";
@@ -109,6 +110,7 @@ export class Atlas {
     this.dropped = new Dropped(this);
     this.stillCanvas = pictureCanvas(model, "current-canvas", "The current picture");
     this.stillBox = h("div", { class: "stage" }, this.stillCanvas);
+    this.player = playerOf({ model, engine: this.engine, canvas: this.stillCanvas, stage: this.probe.face });
     this.still = this.engine.surface(this.stillCanvas);
     this.exactness = h("p", { class: "exactness", "data-testid": "exactness" });
     this.notice = h("p", { class: "notice", role: "status", "aria-live": "polite" });
@@ -143,7 +145,7 @@ export class Atlas {
         map.element, colours.legend,
         h("div", { class: "under" }, this.exactness, h("p", { class: "speed" }, this.probe.fps, " fps"))),
       h("section", { class: "side", "aria-label": "Details" },
-        h("div", { class: "segments", role: "tablist", "aria-label": "Details" }, ...this.tabs.values()), this.panel, this.notice));
+        h("div", { class: "segments", role: "tablist", "aria-label": "Details" }, ...this.tabs.values()), this.player?.element, this.panel, this.notice));
   }
 
   #listenForFiles() {
@@ -416,6 +418,7 @@ export class Atlas {
   close() {
     this.closed = true;
     this.unlisten();
+    this.player?.close();
     this.probe.close();
     this.still.close();
     this.path.close();

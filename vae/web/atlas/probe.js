@@ -1,7 +1,7 @@
 /* The picture at the cursor: it follows the pointer live, and shows the picture in hand where nobody points.
 
    new Probe(atlas)
-     .element .fps       to be placed by the owner: the picture over the map, frames per second
+     .element .fps       to be placed by the owner: the picture over the map, frames per second; .face holds the picture alone
      .look(place)        the pointer is at a place of the map; null: nowhere
      .move()             the map has moved beneath
      .refresh()          another picture is in hand
@@ -31,13 +31,15 @@ export class Probe {
     this.atlas = atlas;
     this.canvas = pictureCanvas(atlas.model, "live-canvas", "The picture at the cursor");
     this.caption = h("p", { class: "where" });
-    this.element = h("div", { class: "probe", hidden: true }, h("div", { class: "face" }, this.canvas), this.caption);
+    this.face = h("div", { class: "face" }, this.canvas);
+    this.element = h("div", { class: "probe", hidden: true }, this.face, this.caption);
     this.meter = new Meter(atlas.engine, "0");
     this.fps = this.meter.fps;
     this.surface = atlas.engine.surface(this.canvas, { ondraw: (frame) => {
       atlas.element.dataset.drawn = "";
       this.meter.drawn(this.surface, frame);
       this.fps.title = frame.engine;
+      atlas.player?.drawn(frame);
     } });
   }
 

@@ -14,6 +14,7 @@ import { acquire } from "../live/engine.js";
 import { decodeFloats, encodeFloats } from "../live/floats.js";
 import { Meter } from "../live/meter.js";
 import { sum } from "../live/numbers.js";
+import { playerOf } from "../live/players/player.js";
 import { follow } from "../live/refine.js";
 import { SliderPanel } from "../live/sliders.js";
 import { GROUPS, corner, cornerWeights, group, mixCodes, mixDetails, mixOffsets } from "./mix.js";
@@ -73,6 +74,7 @@ export class Blend {
     this.cards = new People({ send: (name, value) => this.send(name, value), say: (sentence) => this.say(sentence) });
     this.canvas = pictureCanvas(model, "live-canvas", "The blend");
     this.stage = h("div", { class: "stage" }, this.canvas);
+    this.player = playerOf({ model, engine: this.engine, canvas: this.canvas, stage: this.stage });
     this.meter = new Meter(this.engine, "0");
     this.notice = h("p", { class: "notice", role: "status", "aria-live": "polite" });
     this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
@@ -100,6 +102,7 @@ export class Blend {
       h("section", { class: "bench", "aria-label": "Blend" },
         h("div", { class: "sight" }, this.stage,
           h("div", { class: "meter" }, this.meter.speed, this.meter.choice),
+          this.player?.element,
           h("div", { class: "likeness" }, this.refineButton, this.refining)),
         h("div", { class: "desk" }, this.mixer.element,
           h("div", { class: "way" }, h("span", { class: "quiet" }, "Way between the codes"), this.paths.element),
@@ -108,6 +111,7 @@ export class Blend {
     this.element = h("div", { class: "live blend" }, this.cards.element, this.notice, this.work);
     this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => {
       this.meter.drawn(this.surface, frame);
+      this.player?.drawn(frame);
       this.element.dataset.drawn = "";
     } });
     this.unlisten = this.engine.listen((info, sentence) => {
@@ -138,6 +142,7 @@ export class Blend {
       if (known && this.#stop && data.refine?.chosen.includes(person.id)) Object.assign(person, { delta: known.delta, feature: known.feature });
     }
     this.people = people;
+    this.player?.others?.(people.map((person, i) => ({ label: LETTERS[i], state: this.model.levels ? this.alone(person) : { z: person.z } })));
     for (const person of people) if (person.feature) this.engine.prepare(this.alone(person));
     this.cards.update(data.sources, data.samples);
     if (first || data.revision !== this.revision) this.#adopt(data.state);
@@ -401,6 +406,7 @@ export class Blend {
 
   close() {
     clearTimeout(this.#timer);
+    this.player?.close();
     this.unlisten();
     this.surface.close();
     this.panel.close();

@@ -392,7 +392,8 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "refinable": any(not here.sources[i].refined for i in refinable(bundle, here.sources)),
         "temperature": SAMPLE_TEMPERATURE,
     }
-    show = component("blend/blend", ("live/sliders", "blend/blend", "blend/people", "blend/mixes"), SKELETON)
+    styles = ("live/sliders", "blend/blend", "blend/people", "blend/mixes", "live/players/players")
+    show = component("blend/blend", styles, SKELETON)
     on_event = lambda: handle(bundle, here, st.session_state[key]["event"])  # noqa: E731
     show(key=key, data=data, on_blend_change=lambda: None, on_event_change=on_event)
 

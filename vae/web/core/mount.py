@@ -55,6 +55,9 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "light": bundle.light,
         "feature": list(bundle.model.feature_shape) if bundle.levels else None,
         "face": bundle.eyes is not None,
+        "player": bundle.player,
+        "dynamics": bundle.dynamics,
+        "drive": bundle.drive is not None,
     }
 
 

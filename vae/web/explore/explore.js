@@ -16,6 +16,8 @@ import { history } from "../live/history.js";
 import { Meter } from "../live/meter.js";
 import { askFloats } from "../live/net.js";
 import { gaussian } from "../live/numbers.js";
+import { playerOf } from "../live/players/player.js";
+import { Drive } from "../live/players/road.js";
 import { follow } from "../live/refine.js";
 import { SliderPanel } from "../live/sliders.js";
 
@@ -109,11 +111,15 @@ class Explore {
       ongrab: () => (this.#grabbed = this.z),
       oncancel: () => this.#letGo(),
     });
+    const stage = h("div", { class: "stage" }, this.canvas);
+    this.player = playerOf({ model, engine: this.engine, canvas: this.canvas, stage });
+    this.drive = model.player === "road" && model.dynamics ? new Drive({
+      model, engine: this.engine, start: () => this.z, take: (z) => this.space && this.#start(z, "The picture that was dreamt on the road.") }) : null;
     this.element = h("div", { class: "live" },
       h("section", { class: "view", "aria-label": "Picture" },
-        h("div", { class: "stage" }, this.canvas),
+        stage,
         h("div", { class: "meter" }, this.meter.speed, this.meter.choice),
-        this.figures, this.photoBox,
+        this.figures, this.player?.element, this.photoBox,
         h("div", { class: "actions" },
           h("div", { class: "draw" }, button("dice", "Random", () => this.random(true), { class: "button primary" }),
             field("Seed", this.seed), field("Temperature", this.temperature)),
@@ -121,7 +127,7 @@ class Explore {
             button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
             button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: "All sliders back to where this face began" }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
         this.notice),
-      this.panel.element);
+      this.panel.element, this.drive?.element);
     this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => this.#drawn(frame) });
     this.unlisten = this.engine.listen((info, sentence) => this.#engineChanged(info, sentence));
     this.onkey = (event) => this.#key(event);
@@ -263,6 +269,7 @@ class Explore {
 
   #drawn(frame) {
     this.meter.drawn(this.surface, frame);
+    this.player?.drawn(frame);
     if (!this.panel.ready) {
       this.panel.ready = true; // pictures at the slider ends wait for the first face
       this.element.dataset.drawn = "";
@@ -540,6 +547,8 @@ class Explore {
     document.removeEventListener("keydown", this.onkey);
     window.removeEventListener("resize", this.onresize);
     this.unlisten();
+    this.player?.close();
+    this.drive?.close();
     this.surface.close();
     this.panel.close();
     this.engine.release();

@@ -50,4 +50,5 @@ def explore(bundle: Bundle, current: Current, key: str) -> None:
         "axes": hashlib.sha256(taught.version(bundle).encode()).hexdigest()[:12],  # taught directions make the axes new
         "link": True,
     }
-    component("explore/explore", ("live/sliders", "explore/explore"))(key=key, data=data, on_code_change=lambda: None)
+    styles = ("live/sliders", "explore/explore", "live/players/players")
+    component("explore/explore", styles)(key=key, data=data, on_code_change=lambda: None)

@@ -143,10 +143,12 @@ async def sample(request: Request) -> Response:
 
 
 def decoder_file(bundle: Bundle, part: str) -> Path:
-    """The decoder as an ONNX file: "full", "light", or one that takes a feature offset.
+    """The decoder as an ONNX file: "full", "light", or one that takes a feature offset; or "dynamics", the transition.
 
-    That is "whole", or "lower-64" and "upper-64": its two halves at a preview size.
+    One that takes a feature offset is "whole", or "lower-64" and "upper-64": its two halves at a preview size.
     """
+    if part == "dynamics" and bundle.dynamics:
+        return bundle.path / "dynamics.onnx"
     if part == "full" or (part == "light" and bundle.light):
         return bundle.path / ("decoder.onnx" if part == "full" else "light.onnx")
     if part == "whole" and bundle.levels:

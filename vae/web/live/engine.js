@@ -10,6 +10,8 @@
      .choose("auto" | "browser" | "server")
      .info -> {choice, active, ms: {browser, server}, browser: "off" | "loading" | "ready" | "failed", provider, threads}
      .listen(f) -> stop        f(info) after every change; f is also given notices: f(info, sentence)
+     .step(at, action, before) -> Promise<{z, spread}>   where the code goes when somebody acts, by the model's transition
+     .look(lens)               show every picture through a lens: (pixels) => pixels, or null for none
    Surface
      .show(state, {preview})   latest wins: older requests are dropped. Two decodes are in flight in the browser, two to
                                four on the server, so that the engine works while an answer travels.
@@ -25,7 +27,7 @@
 import { context, fromRgb, unpacked } from "./canvas.js";
 import { pause } from "./dom.js";
 import { joined } from "./floats.js";
-import { ask, posted, Refused } from "./net.js";
+import { ask, askFloats, posted, Refused } from "./net.js";
 import { clamp, median } from "./numbers.js";
 
 /**
@@ -42,6 +44,9 @@ import { clamp, median } from "./numbers.js";
  * @property {boolean} light
  * @property {[number, number, number] | null} feature channels and sides of a feature offset
  * @property {boolean} face
+ * @property {"picture" | "scan" | "roll" | "road" | "sprite"} player
+ * @property {boolean} dynamics whether a transition says where a code goes
+ * @property {boolean} drive whether a recorded drive lies beside it
  */
 /** @typedef {"auto" | "browser" | "server"} Choice */
 /** @typedef {"browser" | "server"} Place */
@@ -50,7 +55,9 @@ import { clamp, median } from "./numbers.js";
 /** @typedef {{z?: Floats, levels?: Floats, delta?: Floats | null, features?: Detail[], held?: boolean}} State one of z and levels */
 /** @typedef {{code: Floats, residual: Int16Array}} Known what the light decoder lacks of a photo's picture, RGBA, and where */
 /** @typedef {{pixels: Uint8ClampedArray<ArrayBuffer>, size: number, ms: number, engine: Place}} Image */
-/** @typedef {{ms: number, engine: Place, size: number, preview: boolean, state: State}} Frame */
+/** @typedef {{ms: number, engine: Place, size: number, preview: boolean, state: State, pixels: Uint8ClampedArray<ArrayBuffer>}} Frame pixels: RGBA, as decoded */
+/** @typedef {(pixels: Uint8ClampedArray<ArrayBuffer>) => Uint8ClampedArray<ArrayBuffer>} Lens */
+/** @typedef {[number, number, number]} Action steering -1 (left) to 1, gas and brake 0 to 1 */
 /** @typedef {{state: State, preview: boolean}} Wanted */
 /** @typedef {{ondraw?: (frame: Frame) => void}} Drawing */
 /**
@@ -122,6 +129,8 @@ export class Engine {
   #sentDelta = null;
   /** By the name of a photo's details. @type {Map<string, Known>} */
   #known = new Map();
+  /** @type {Lens | null} */
+  lens = null;
 
   /**
    * @param {Model} model
@@ -243,6 +252,7 @@ export class Engine {
     /** @type {Record<string, string>} */
     const parts = preview ? { head: url(`lower-${preview}`), tail: url(`upper-${preview}`) } : { full: url(levels ? "whole" : "full") };
     if (light) parts.light = url("light");
+    if (this.model.dynamics) parts.dynamics = url("dynamics");
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.#worker = worker;
     const ready = await new Promise((resolve, reject) => {
@@ -329,10 +339,11 @@ export class Engine {
   #answer(data) {
     const waiting = this.#waiting.get(data.id);
     this.#waiting.delete(data.id);
-    if (data.type === "image") waiting?.resolve({ pixels: data.pixels, size: data.size });
-    else if (data.refused) waiting?.reject(new Refused(data.reason));
+    if (data.type === "image") return waiting?.resolve({ pixels: data.pixels, size: data.size });
+    if (data.type === "stepped") return waiting?.resolve({ z: data.z, spread: data.spread });
+    if (data.refused) waiting?.reject(new Refused(data.reason));
     else this.#fail(this.#excuse(data.reason).replace("did not load", "stopped"));
-    if (data.type !== "image") waiting?.reject(new Error(data.reason));
+    waiting?.reject(new Error(data.reason));
   }
 
   /** @param {State} state */
@@ -420,6 +431,41 @@ export class Engine {
   async prepare(state) {
     if (!this.model.light || this.#known.has(state.features?.[0]?.id ?? "")) return;
     await this.#learn(state, await this.#run(this.active, state, false)).catch(() => {}); // the first full picture learns it too
+  }
+
+  /**
+   * @param {[Floats, Floats]} codes where one is, and was a frame ago
+   * @param {Action} action
+   * @param {Action} before the action of a frame ago
+   * @returns {Promise<{z: Floats, spread: Floats}>} the next code, and how much of the step the transition leaves open
+   */
+  step(codes, action, before) {
+    const packed = joined([...codes, action, before]);
+    return this.active === "browser" ? this.#stepHere(packed) : this.#stepThere(packed);
+  }
+
+  /** @param {Floats} packed */
+  #stepHere(packed) {
+    const worker = this.#worker;
+    if (!worker) return this.#stepThere(packed);
+    const id = ++this.#serial;
+    return /** @type {Promise<{z: Floats, spread: Floats}>} */ (new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      worker.postMessage({ type: "step", id, packed, latent: this.model.latent_size });
+    }));
+  }
+
+  /** @param {Floats} packed */
+  async #stepThere(packed) {
+    const both = await askFloats("api/step", { model: this.model.name }, posted(packed));
+    const d = this.model.latent_size;
+    return { z: both.slice(0, d), spread: both.slice(d) };
+  }
+
+  /** @param {Lens | null} lens */
+  look(lens) {
+    this.lens = lens;
+    for (const surface of this.#surfaces) surface.redraw();
   }
 
   /* Decodes in flight at once: enough to keep the engine at work while an answer is drawn and the next question asked. */
@@ -553,20 +599,24 @@ export class Surface {
     if (turn < this.#shown) return; // a newer picture came first
     this.#shown = turn;
     this.#image = { ...image, state, turn };
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      requestAnimationFrame(() => this.#draw());
-    }
+    this.redraw();
     clearTimeout(this.#rest);
     // Only of what was asked for last: the preview of an older state must not take back a newer one that is on its way.
     if (image.preview && state === this.state) this.#rest = setTimeout(() => this.show(state), moving ? REST_MS : 0);
+  }
+
+  /* The same picture once more, or the one that has just come. */
+  redraw() {
+    if (this.#scheduled || !this.#image) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => this.#draw());
   }
 
   #draw() {
     this.#scheduled = false;
     if (!this.#image) return;
     const { pixels, size, ms, engine } = this.#image;
-    const data = new ImageData(pixels, size, size);
+    const data = new ImageData(this.engine.lens?.(pixels) ?? pixels, size, size);
     const { canvas, small } = this;
     if (size === canvas.width) this.context.putImageData(data, 0, 0);
     else {
@@ -584,7 +634,7 @@ export class Surface {
     canvas.dataset.ms = ms.toFixed(1);
     const { state, preview, turn } = this.#image;
     if (turn === this.#turn && !this.wanted && !preview) canvas.dataset.settled = "true";
-    this.ondraw?.({ ms, engine, size, preview, state });
+    this.ondraw?.({ ms, engine, size, preview, state, pixels });
   }
 
   /* Frames drawn over the last second of movement. */

@@ -1,11 +1,13 @@
 /* Decodes in a thread of its own with ONNX Runtime Web.
 
-   Messages in:  {type: "load", parts: {full} | {head, tail} | {full, light}, gpu, threads}
+   Messages in:  {type: "load", parts: {full} | {head, tail} | {full, light}, and {dynamics}, gpu, threads}
+                 {type: "step", id, packed, latent}   packed: z, before (latent numbers each), action, action before
                  {type: "decode", id, z, style, delta?, whole}   style: {levels, size, latent, feature} of the decoder, levels 0 if
                  flat, feature: [channels, side]; features: [{id, share}] of photos, held: whether the one gives way to edits;
                  delta stays as it was where the message leaves it out. whole: by the full decoder, else by the light
                  one or by the head alone.
-   Messages out: {type: "ready", provider, threads} | {type: "failed", reason}
+   Messages out: {type: "stepped", id, z, spread}
+                 {type: "ready", provider, threads} | {type: "failed", reason}
                  {type: "image", id, pixels, size, ms} | {type: "error", id, reason, refused}   refused: by the server, so the engine itself is well */
 
 import { halves } from "./floats.js";
@@ -15,6 +17,7 @@ let ort;
 let head; // z (and delta) -> features and small picture, or -> image where there is no tail
 let tail;
 let light;
+let dynamics; // where a code goes when somebody acts
 let delta = null;
 /** Of photos by name, the offset and its anchor one after the other. @type {Map<string, Float32Array>} */
 const details = new Map();
@@ -45,6 +48,7 @@ async function load({ parts, gpu, threads }) {
   head = await open(parts.head ?? parts.full, provider);
   tail = parts.tail ? await open(parts.tail, provider) : null;
   light = parts.light ? await open(parts.light, provider) : null;
+  dynamics = parts.dynamics ? await open(parts.dynamics, "wasm") : null; // far too small for a trip to the GPU
   return { provider, threads: ort.env.wasm.numThreads };
 }
 
@@ -123,6 +127,16 @@ async function decode({ z, style, whole, features, held }) {
   return { ...toPixels(image), ms: performance.now() - start };
 }
 
+async function step({ packed, latent }) {
+  const actions = (packed.length - 2 * latent) / 2;
+  const part = (from, length) => new ort.Tensor("float32", packed.slice(from, from + length), [1, length]);
+  const { next, spread } = await dynamics.run({
+    z: part(0, latent), before: part(latent, latent),
+    action: part(2 * latent, actions), action_before: part(2 * latent + actions, actions),
+  });
+  return { z: Float32Array.from(next.data), spread: Float32Array.from(spread.data) };
+}
+
 /** @param {any} error */
 const reason = (error) => String(error?.message ?? error);
 
@@ -137,6 +151,7 @@ async function answer(data) {
   }
   if (data.delta !== undefined) delta = data.delta;
   try {
+    if (data.type === "step") return void self.postMessage({ type: "stepped", id: data.id, ...(await step(data)) });
     const image = await decode(data);
     self.postMessage({ type: "image", id: data.id, ...image }, { transfer: [image.pixels.buffer] });
   } catch (error) {
