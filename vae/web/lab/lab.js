@@ -10,9 +10,10 @@ import { Pictures } from "./pictures.js";
 import { Reconstruct } from "./reconstruct.js";
 import { Reduce } from "./reduce.js";
 import { Repair } from "./repair.js";
+import { Two } from "./two.js";
 import { Sliders } from "./which.js";
 
-/** @typedef {{title: string, element: HTMLElement, wide?: boolean, refresh(): Promise<void> | void}} Bench */
+/** @typedef {{title: string, element: HTMLElement, wide?: boolean, refresh(): Promise<void> | void, close?(): void}} Bench */
 
 export class Lab {
   /** @type {Record<string, Bench>} */
@@ -47,6 +48,7 @@ export class Lab {
     this.benches = { reconstruct: new Reconstruct(this), compress: new Compress(this), repair: new Repair(this), reduce: new Reduce(this) };
     if (data.codes >= 20) this.benches.generate = new Generate(this);
     if (data.labelled) this.benches.sliders = new Sliders(this);
+    if (data.others.length) this.benches.two = new Two(this);
     this.tabs.replaceChildren(
       ...Object.entries(this.benches).map(([id, { title }]) => h("button", { type: "button", role: "tab", id: `tab-${id}`, "data-bench": id, onclick: () => this.turn(id) }, title)),
       h("span", { class: "push" }), h("button", { type: "button", class: "button", "data-testid": "report", onclick: () => this.report() }, "Report"));
@@ -140,6 +142,7 @@ export class Lab {
   close() {
     this.asking.close();
     this.pictures.close();
+    for (const bench of Object.values(this.benches)) bench.close?.();
   }
 }
 
