@@ -306,16 +306,27 @@ def test_one_hand_moves_two_models_by_keyboard(
 
 
 def test_without_a_shared_name_the_widest_axes_move(
-    lab: Callable, site: tuple, others: dict[str, Bundle], mine: tuple
+    lab: Callable, site: tuple, others: dict[str, Bundle], mine: tuple, home: Path
 ) -> None:
     page, models = lab("two"), [site[1], others["narrow"]]
-    page.get_by_test_id("two-other").select_option("narrow")
-    expect(page.locator("[data-slider]")).to_have_count(3)
-    page.get_by_role("slider", name="PC 2").press("Home")
+    expect(page.get_by_test_id("two-other")).to_have_value("narrow")  # the first of the same size and colours
     codes = [model.encode(mine[1][None])[0][0] for model in models]
+    side_by_side(page, models, codes)
+    assert page.locator("[data-slider]").count() == 3
+    page.get_by_role("slider", name="PC 2").press("Home")
     side_by_side(page, models, [z - 3 * bases(model)["principal"].D[1] for z, model in zip(codes, models)])
     page.get_by_test_id("two-reset").press("Enter")
     side_by_side(page, models, codes)
+    # Once a map tells how the axes lie to each other, the second model's point the same way.
+    straight, (a, b) = pairing.between(*models), (bases(model)["principal"] for model in models)
+    ways = np.sign([b.W[k] @ straight.matrix @ a.D[k] for k in range(3)])
+    axis = int(ways.argmin())
+    assert ways[axis] == -1
+    page.get_by_role("radio", name="A draw").check()
+    z = latent.sample(models[0], 0, 1.0)[0]
+    side_by_side(page, models, [z, straight(z)])
+    page.get_by_role("slider", name=f"PC {axis + 1}").press("End")
+    side_by_side(page, models, [z + 3 * a.D[axis], straight(z) - 3 * b.D[axis]])
 
 
 def test_a_table_of_all_pictures_sorts_and_the_report_has_its_figures(

@@ -76,7 +76,7 @@ export class Two {
       h("div", { class: "controls" }, h("label", { class: "field" }, h("span", {}, "Against"), this.select), this.ways.element,
         this.again = h("button", { type: "button", class: "button", hidden: true, "data-testid": "two-again", onclick: () => { this.seed += 1; this.draw(); } }, "Draw again")),
       h("div", { class: "hand" },
-        h("div", { class: "seen" }, this.pictures, this.words, this.table),
+        h("div", { class: "seen" }, this.pictures, this.table),
         h("div", { class: "moves" }, h("div", { class: "row" }, this.heading, h("span", { class: "push" }),
           h("button", { type: "button", class: "button", "data-testid": "two-reset", onclick: () => this.reset() }, "All to 0")), this.note, this.sliders)));
   }
@@ -178,7 +178,7 @@ export class Two {
     });
     const src = h("img", { alt: "", class: pixelated(models[0].image_size) });
     this.source = h("figure", { class: "source" }, src, h("figcaption", {}, h("b", {}), h("span", {}, "The picture itself")));
-    this.pictures.replaceChildren(this.source, ...this.sides.map(({ canvas, model }) => h("figure", {}, canvas, h("figcaption", {}, h("b", {}, model.title), h("span", {}, `${kind(model)}, ${whole(model.latent_size)} numbers`)))));
+    this.pictures.replaceChildren(this.source, this.words, ...this.sides.map(({ canvas, model }) => h("figure", {}, canvas, h("figcaption", {}, h("b", {}, model.title), h("span", {}, `${kind(model)}, ${whole(model.latent_size)} numbers`)))));
     this.#share();
     return true;
   }
@@ -294,6 +294,7 @@ export class Two {
     }
     this.sides = [];
     this.moves.clear();
+    for (const input of this.inputs) input.disabled = true; // they belong to the pair before
   }
 
   close() {
