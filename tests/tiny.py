@@ -44,8 +44,12 @@ def write_bundle(
     names: tuple[str, ...] = (),
     logvar: float = -3.0,
     shell: bool = False,
+    directions: tuple[str, ...] = (),
 ) -> Bundle:
-    """Codes mu (M, d) with labels (M, K) as a bundle named like the folder; decode(z) sums z_i times blob i."""
+    """Codes mu (M, d) with labels (M, K) as a bundle named like the folder; decode(z) sums z_i times blob i.
+
+    directions: names of directions, the k-th of them a read-out of axis k.
+    """
     folder.mkdir(parents=True)
     count, d = mu.shape
     A = pattern(d)
@@ -103,6 +107,12 @@ def write_bundle(
         label_names=np.array(names, dtype=f"<U{max(map(len, names), default=1)}"),
     )
     files = ("decoder.onnx", "encoder.onnx", "stats.npz", "codes.npz")
+    if directions:
+        k = len(directions)
+        words = {"names": directions, "labels": directions, "kind": ["label"] * k, "group": [""] * k}
+        texts = {key: np.array(value, dtype="<U40") for key, value in words.items()}
+        np.savez(folder / "directions.npz", w=np.eye(k, d), score=np.ones(k), leaks=np.eye(k), **texts)
+        files = (*files, "directions.npz")
     config = {
         "format": 1,
         "name": folder.name,

@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.waiting import PATIENCE, eventually
+from tests.browser.waiting import PATIENCE, eventually, shows
 from tests.tiny import SIZE, write_bundle
 from vae.bundles.bundle import Bundle
-from vae.evaluation import compressing, generating, lsz, reconstructing, repairing
+from vae.evaluation import compressing, generating, lsz, pairing, reconstructing, repairing
+from vae.space import latent
+from vae.space.axes import bases
 
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
 NAMES = ("Right", "Up")
@@ -32,6 +34,17 @@ def site(tmp_path_factory: pytest.TempPathFactory, start_app: Callable) -> Itera
 
 
 @pytest.fixture(scope="module")
+def others(site: tuple[str, Bundle]) -> dict[str, Bundle]:
+    """More models for the running app: two with a direction of one name, in different places and sizes of code."""
+    folder, rng = site[1].path.parent, np.random.default_rng(1)
+    mu = rng.standard_normal((300, 6))
+    return {
+        "wide": write_bundle(folder / "wide", mu, directions=("Up", "Left", "Round")),
+        "narrow": write_bundle(folder / "narrow", mu[:, :3], directions=("Left", "Far")),
+    }
+
+
+@pytest.fixture(scope="module")
 def mine(site: tuple[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """A picture of the visitor's: one of the model's kind, and something that the model cannot say."""
     picture = site[1].decode(site[1].codes.mu[5:6])[0].copy()
@@ -42,13 +55,13 @@ def mine(site: tuple[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def lab(site: tuple[str, Bundle], mine: tuple[Path, np.ndarray], page: Page) -> Iterator[Callable[[str], Page]]:
+def lab(site: tuple[str, Bundle], mine: tuple[Path, np.ndarray], page: Page) -> Iterator[Callable[..., Page]]:
     """Opens a bench with the visitor's picture chosen."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
-    def go(bench: str) -> Page:
-        page.goto(f"{site[0]}/lab?model=blobs&bench={bench}")
+    def go(bench: str, model: str = "blobs") -> Page:
+        page.goto(f"{site[0]}/lab?model={model}&bench={bench}")
         expect(page.get_by_role("tab", selected=True)).to_have_attribute("data-bench", bench)
         page.locator(".thumb").first.wait_for()
         page.locator('[data-testid="lab-file"]').set_input_files(str(mine[0]))
@@ -235,6 +248,85 @@ def test_draws_are_held_against_the_data_and_chosen_by_hand(lab: Callable, site:
         page.get_by_role("radio", name="N(0, I)").check()
     normal = generating.draw(model, "normal", 1.0, 1, 1)
     until_shown(page, "left", model.decode(normal)[0])
+
+
+def side_by_side(page: Page, models: list[Bundle], codes: list[np.ndarray]) -> None:
+    """Wait until the two pictures are what the models make of these codes."""
+    for which, model, z in zip("ab", models, codes):
+        wanted = np.broadcast_to(model.decode(z)[0], (SIZE, SIZE, 3))
+        shows(page, wanted, within=1, canvas=f'[data-testid="two-{which}"]')
+
+
+def test_one_hand_moves_two_models_by_keyboard(
+    lab: Callable, site: tuple, others: dict[str, Bundle], mine: tuple, home: Path
+) -> None:
+    models, picture = [others["wide"], others["narrow"]], mine[1]
+    page = lab("two", "wide")
+    page.get_by_test_id("two-other").focus()
+    page.keyboard.type("Narrow")
+    expect(page.get_by_test_id("two-other")).to_have_value("narrow")
+    codes = [model.encode(picture[None])[0][0] for model in models]
+    side_by_side(page, models, codes)
+    for which, model in zip("ab", models):
+        figures = pairing.side(model, picture, perceived=False).figures
+        cell = lambda key, side=which: page.locator(f'[data-figure="{key}"][data-side="{side}"]')  # noqa: E731
+        expect(cell("psnr")).to_have_text(f"{figures['psnr']:.2f}")
+        expect(cell("nats")).to_have_text(f"{figures['nats']:.1f}")
+        expect(cell("numbers")).to_have_text(str(model.latent_size))
+        expect(cell("weights")).to_have_text(f"{figures['weights'] / 1e6:.1f}")
+    slider = page.get_by_role("slider", name="Left")
+    assert page.locator("[data-slider]").count() == 1  # the only name that both have
+    slider.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", "plus 1.2 sigma")
+    named = [bases(model)["named"] for model in models]
+    steps = [1.2 * basis.D[basis.index("Left")] for basis in named]
+    side_by_side(page, models, [z + step for z, step in zip(codes, steps)])
+    expect(page.get_by_test_id("two-b")).to_have_attribute("aria-label", re.compile("Narrow: mine.png, Left plus 1.2"))
+
+    page.get_by_role("radio", name="The picture").focus()
+    page.keyboard.press("ArrowRight")
+    straight = pairing.between(*models)
+    expect(page.get_by_test_id("two-words")).to_contain_text(f"R\u00b2 {straight.r2:.2f}")
+    z = latent.sample(models[0], 0, 1.0)[0]
+    side_by_side(page, models, [z, straight(z)])
+    page.get_by_test_id("two-again").press("Enter")
+    z = latent.sample(models[0], 1, 1.0)[0]
+    side_by_side(page, models, [z, straight(z)])
+
+    downloads = []
+    page.on("download", lambda one: downloads.append(one))
+    page.get_by_test_id("report").press("Enter")
+    eventually(page, lambda: len(downloads) == 2)
+    path = next(one.path() for one in downloads if one.suggested_filename.endswith(".json"))
+    kept = json.loads(Path(path).read_text())["page"]["two"]
+    assert [side["digest"] for side in kept["sides"]] == [model.digest for model in models]
+    assert kept["map"]["r2"] == pytest.approx(straight.r2, abs=1e-4) and "z" not in kept["sides"][0]
+
+
+def test_without_a_shared_name_the_widest_axes_move(
+    lab: Callable, site: tuple, others: dict[str, Bundle], mine: tuple, home: Path
+) -> None:
+    page, models = lab("two"), [site[1], others["narrow"]]
+    expect(page.get_by_test_id("two-other")).to_have_value("narrow")  # the first of the same size and colours
+    codes = [model.encode(mine[1][None])[0][0] for model in models]
+    side_by_side(page, models, codes)
+    assert page.locator("[data-slider]").count() == 3
+    page.get_by_role("slider", name="PC 2").press("Home")
+    side_by_side(page, models, [z - 3 * bases(model)["principal"].D[1] for z, model in zip(codes, models)])
+    page.get_by_test_id("two-reset").press("Enter")
+    side_by_side(page, models, codes)
+    # Once a map tells how the axes lie to each other, the second model's point the same way.
+    straight, (a, b) = pairing.between(*models), (bases(model)["principal"] for model in models)
+    ways = np.sign([b.W[k] @ straight.matrix @ a.D[k] for k in range(3)])
+    axis = int(ways.argmin())
+    assert ways[axis] == -1
+    page.get_by_role("radio", name="A draw").check()
+    z = latent.sample(models[0], 0, 1.0)[0]
+    side_by_side(page, models, [z, straight(z)])
+    page.get_by_role("slider", name=f"PC {axis + 1}").press("End")
+    side_by_side(page, models, [z + 3 * a.D[axis], straight(z) - 3 * b.D[axis]])
 
 
 def test_a_table_of_all_pictures_sorts_and_the_report_has_its_figures(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vae import media
-from vae.evaluation import compressing, lab, lab_report, lsz, picked, reconstructing, reducing, repairing
+from vae.evaluation import compressing, lab, lab_report, lsz, pairing, picked, reconstructing, reducing, repairing
 from vae.evaluation.entries import Entry, averaged, measure
 from vae.evaluation.noises import sigma_of
 from vae.evaluation.pca import Pca, by_dimensions
@@ -299,6 +300,41 @@ def near(bundle: Bundle, tell: Tell, prior: str, temperature: float, seed: int, 
     return {"entries": listed(entries), "distance": float(found["distances"][0]), "share": float(found["share"][0])}
 
 
+@lru_cache(maxsize=1)
+def _beside(path: str, digest: str) -> Bundle:
+    """The second model; the digest tells a state of it from another."""
+    from vae.bundles.bundle import open_bundle
+
+    return open_bundle(path)
+
+
+def floats(values: Array) -> str:
+    """Little-endian float32 in base64."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+
+
+def two(bundle: Bundle, tell: Tell, pictures: Array, other: Sequence[str]) -> dict[str, Any]:
+    """The first picture through this model and another one. other: path and digest of its bundle."""
+    sides = []
+    for model in (bundle, _beside(*other)):
+        found = pairing.side(model, pictures[0])
+        sides.append(
+            {
+                "name": model.name, "digest": model.digest, "size": model.image_size, "channels": model.channels,
+                "z": floats(found.mu), "delta": None if found.delta is None else floats(found.delta), **found.figures,
+            }
+        )  # fmt: skip
+    return {"sides": sides}
+
+
+def pair(bundle: Bundle, tell: Tell, other: Sequence[str]) -> dict[str, Any]:
+    """The straight map from this model's codes to another's."""
+    found = pairing.between(bundle, _beside(*other), lambda share: tell(share, "Drawing, and reading the draws"))
+    return {
+        "r2": found.r2, "draws": found.draws, "matrix": floats(found.matrix), "offset": floats(found.offset),
+    }  # fmt: skip
+
+
 def study(bundle: Bundle, tell: Tell, pictures: Array, names: Sequence[str], budget: int = 0) -> dict[str, Any]:
     """The report of the pictures in hand: the same figures as `python -m vae lab`."""
     pca = cached_pca(bundle)
@@ -320,4 +356,5 @@ BENCHES: dict[str, Callable[..., dict[str, Any]]] = {
     "warm": warm, "fit": fit, "reconstruct": reconstruct, "table": table, "compress": compress, "unpack": unpack,
     "curves": curves, "denoise": denoise, "mode": mode, "fill": fill, "fill_mode": fill_mode, "invent": invent,
     "dimensions": dimensions, "sliders": sliders, "generate": generate, "near": near, "study": study,
+    "two": two, "pair": pair,
 }  # fmt: skip

@@ -204,7 +204,7 @@ class Lane:
 class Workshop:
     """Both lanes, and the jobs that pages may still ask for."""
 
-    LONG = ("fit", "curves", "table", "mode", "fill_mode", "dimensions", "sliders", "study")
+    LONG = ("fit", "curves", "table", "mode", "fill_mode", "dimensions", "sliders", "study", "pair")
 
     def __init__(self) -> None:
         self.quick, self.slow = Lane("quick"), Lane("slow")

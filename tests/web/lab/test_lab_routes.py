@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from tests.pictures import photo_file
 from tests.web.asgi import Answer, ask
 from vae import media
+from vae.evaluation import pairing
 from vae.web.core import services
 
 QUERY = "model=digits-2d"
@@ -154,3 +155,28 @@ def test_draws_and_their_nearest_training_pictures() -> None:
     assert near["distance"] == pytest.approx(found["draws"][2]["distance"])
     for wrong in ({"prior": "x"}, {"temperature": 9}, {"seed": -1}, {"index": 400}):
         assert question("near", **{**asked, "index": 0, **wrong}).status == 400
+
+
+def test_two_models_see_one_picture_each_in_its_own_size(samples: list[dict]) -> None:
+    one = {"pictures": [samples[0]["src"]]}
+    found = question("two", **one, other="faces-128").json()["result"]["sides"]
+    assert [(side["name"], side["size"], side["channels"]) for side in found] == [
+        ("digits-2d", 28, 1),
+        ("faces-128", 128, 3),
+    ]
+    entry = question("reconstruct", **one).json()["result"]["entries"][0]
+    assert found[0]["psnr"] == pytest.approx(entry["psnr"]) and found[0]["numbers"] == 2 and found[0]["delta"] is None
+    model = services.registry.get("faces-128")
+    seen = pairing.as_seen(pixels(samples[0]["src"])[..., None], model)
+    z = np.frombuffer(base64.b64decode(found[1]["z"]), "<f4")
+    assert np.allclose(z, model.encode(seen[None])[0][0], atol=1e-4)
+    delta = np.frombuffer(base64.b64decode(found[1]["delta"]), "<f4")
+    assert found[1]["numbers"] == len(z) + len(delta) == 128 + model.levels * model.style_size
+
+
+@pytest.mark.parametrize("other", ["digits-2d", "../faces-128", "", None, 5, ["faces-128"]])
+def test_another_model_is_one_of_the_others_by_its_name(samples: list[dict], other: object) -> None:
+    for bench in ("two", "pair"):
+        answer = question(bench, pictures=[samples[0]["src"]], other=other)
+        assert answer.status == 400 and "no other model" in answer.json()["error"]
+        assert "faces-128" in answer.json()["error"] and "/" not in answer.json()["error"].replace("../", "")

@@ -96,6 +96,20 @@ def _near(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
     return {**_draw(bundle, body), "index": _whole(body.get("index"), "index", 400)}
 
 
+def _other(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
+    name, names = body.get("other"), [one for one in services.registry.names() if one != bundle.name]
+    if name not in names:
+        raise Refusal(
+            f"there is no other model {str(name)[:60]!r}; use {', '.join(names) or 'none: there is only one'}"
+        )
+    found = services.registry.get(name)
+    return {"other": [str(found.path), found.digest]}
+
+
+def _two(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
+    return {**_one_picture(bundle, body), **_other(bundle, body)}
+
+
 def _nothing(bundle: Bundle, body: dict[str, Any]) -> dict[str, Any]:
     return {}
 
@@ -105,6 +119,7 @@ QUESTIONS = {
     "warm": _nothing, "fit": _nothing, "reconstruct": _one_picture, "table": _many, "compress": _compress,
     "curves": _many, "denoise": _damaged, "mode": _damaged, "fill": _masked, "fill_mode": _masked, "invent": _painted,
     "dimensions": _perhaps_many, "sliders": _nothing, "generate": _draw, "near": _near, "study": _study,
+    "two": _two, "pair": _other,
 }  # fmt: skip
 
 

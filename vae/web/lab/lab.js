@@ -10,9 +10,10 @@ import { Pictures } from "./pictures.js";
 import { Reconstruct } from "./reconstruct.js";
 import { Reduce } from "./reduce.js";
 import { Repair } from "./repair.js";
+import { Two } from "./two.js";
 import { Sliders } from "./which.js";
 
-/** @typedef {{title: string, element: HTMLElement, wide?: boolean, refresh(): Promise<void> | void}} Bench */
+/** @typedef {{title: string, element: HTMLElement, wide?: boolean, refresh(): Promise<void> | void, close?(): void}} Bench */
 
 export class Lab {
   /** @type {Record<string, Bench>} */
@@ -49,6 +50,7 @@ export class Lab {
     this.benches = { reconstruct: new Reconstruct(this), compress: new Compress(this), repair: new Repair(this), reduce: new Reduce(this) };
     if (data.codes >= 20) this.benches.generate = new Generate(this);
     if (data.labelled) this.benches.sliders = new Sliders(this);
+    if (data.others.length) this.benches.two = new Two(this);
     this.tabs.replaceChildren(
       ...Object.entries(this.benches).map(([id, { title }]) => h("button", { type: "button", role: "tab", id: `tab-${id}`, "data-bench": id, onclick: () => this.turn(id) }, title)));
     this.turn(data.bench in this.benches ? data.bench : "reconstruct", false);
@@ -141,6 +143,7 @@ export class Lab {
   close() {
     this.asking.close();
     this.pictures.close();
+    for (const bench of Object.values(this.benches)) bench.close?.();
   }
 }
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import streamlit as st
 
 from vae.bundles.bundle import Bundle
+from vae.bundles.contract import BundleError
 from vae.evaluation import compressing, picked
 from vae.evaluation.noises import DAMAGES
 from vae.web.core import services
@@ -29,9 +33,20 @@ def mount(bundle: Bundle, bench: str) -> None:
         "fitted": picked.pca_file(bundle).is_file(),
         "labelled": bool(len(bundle.codes) and labels.shape[1]),
         "codes": len(bundle.codes),
+        "others": _others(bundle),
     }
-    show = component("lab/lab", ("lab/lab", "lab/benches", "lab/compare"), SKELETON)
+    show = component("lab/lab", ("lab/lab", "lab/benches", "lab/compare", "lab/two"), SKELETON)
     show(key=f"lab-{bundle.name}-{bundle.digest}", data=data, on_bench_change=_follow)
+
+
+def _others(bundle: Bundle) -> list[dict[str, Any]]:
+    """The other models that can be opened, as the browser's engine must know them."""
+    found = []
+    for name in services.registry.names():
+        with contextlib.suppress(BundleError):  # the picker says what is broken
+            if name != bundle.name:
+                found.append(describe(services.registry.get(name)))
+    return found
 
 
 def _follow() -> None:
