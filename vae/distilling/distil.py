@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vae.bundles import graph
-from vae.config import Config, ModelConfig
+from vae.config import ModelConfig
+from vae.distilling.short_run import ShortRun, add_run_options, run_settings
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
 from vae.space import latent
@@ -42,36 +43,21 @@ HEADING = "## Light decoder"
 
 
 @dataclass(frozen=True)
-class DistilConfig(Config):
+class DistilConfig(ShortRun):
     """How a light decoder is made.
 
-    width: its channels as a share of the full decoder's. The run ends after `steps`, or after `minutes` where steps
-    is 0; the learning rate falls linearly to 0 over the last share `decay`, the weight `feature` of the distance
-    between features over all of it.
-    precision, device: as vae.config.TrainingConfig's.
+    width: its channels as a share of the full decoder's. feature: weight of the distance between features, which falls
+    linearly to 0 over the run.
     """
 
     width: float = 0.5
-    minutes: float = 60.0
-    steps: int = 0
-    batch_size: int = 16
     learning_rate: float = 8e-3
-    decay: float = 0.5
     feature: float = 0.5
-    seed: int = 0
-    precision: str = "auto"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(0.0625 <= self.width < 1, "width", "use a share from 0.0625 to below 1")
-        self._require(self.minutes > 0, "minutes", "use a number above 0")
-        self._require(self.steps >= 0, "steps", "use 0 to end by time, or a count")
-        self._require(1 <= self.batch_size <= 1024, "batch_size", "use 1 to 1024")
-        self._require(0 < self.learning_rate <= 1, "learning_rate", "use a number above 0 and up to 1, such as 0.008")
-        self._require(0 < self.decay <= 1, "decay", "use a share of the run above 0")
         self._require(self.feature >= 0, "feature", "use 0 or more")
-        self._require(self.seed >= 0, "seed", "use 0 or more")
 
 
 class CodeSource:
@@ -334,23 +320,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m vae distil`."""
     default = DistilConfig()
     parser.add_argument("--model", required=True, help="name of a bundle, or path of its folder; it gets a light.onnx")
-    parser.add_argument("--minutes", type=float, default=default.minutes, help="how long (default: %(default)g)")
-    parser.add_argument("--steps", type=int, default=0, help="end after so many steps instead")
     parser.add_argument(
         "--width", type=float, default=default.width, help="share of the channels (default: %(default)g)"
     )
-    parser.add_argument("--batch", type=int, default=default.batch_size, help="codes in a step (default: %(default)d)")
-    parser.add_argument("--lr", type=float, default=default.learning_rate, help="learning rate (default: %(default)g)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    add_run_options(parser, default, "codes")
 
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
     """Distil a light decoder into a bundle, say how alike it is."""
-    config = DistilConfig(args.width, args.minutes, args.steps, args.batch, args.lr, seed=args.seed)
+    config = DistilConfig(width=args.width, **run_settings(args))
     decoder, codes = distil(bundle, config, say)
-    length = f"--steps {config.steps}" if config.steps else f"--minutes {config.minutes:g}"
-    command = f"python -m vae distil --model {bundle.name} --width {config.width:g} {length}"
-    command += f" --batch {config.batch_size} --lr {config.learning_rate:g} --seed {config.seed}"
+    command = f"python -m vae distil --model {bundle.name} --width {config.width:g} {config.words}"
     found = install(bundle, decoder, config.width, command)
     print(f"{bundle.name}: a light decoder after {codes:,} codes, {found['light_psnr']} dB against the full one")
     return 0

@@ -24,10 +24,11 @@ from vae.bundles.contract import GUESS_FILE, level_at
 from vae.bundles.encoding import to_arrays
 from vae.bundles.folder import extend
 from vae.bundles.guess_graph import PREFIX, guess_graph
-from vae.config import Config, ModelConfig, TrainingConfig
+from vae.config import ModelConfig, TrainingConfig
 from vae.data.imageset import ImageSet
 from vae.data.options import add_data, data_config
 from vae.data.sets import open_split
+from vae.distilling.short_run import ShortRun, add_run_options, run_settings
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.guess import Guess
 from vae.networks.weights import load_weights
@@ -49,33 +50,18 @@ HEADING = "## First guess"
 
 
 @dataclass(frozen=True)
-class GuessConfig(Config):
+class GuessConfig(ShortRun):
     """How a guess is trained.
 
-    The run ends after `steps`, or after `minutes` where steps is 0; the learning rate falls linearly to 0 over the last
-    share `decay`. penalty: on the mean square of the offset, in units of its channels' deviations: less of it leaves
-    more of the face to the sliders. precision, device: as vae.config.TrainingConfig's.
+    penalty: on the mean square of the offset, in units of its channels' deviations: less of it leaves more of the face to
+    the sliders.
     """
 
-    minutes: float = 60.0
-    steps: int = 0
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    decay: float = 0.5
     penalty: float = FEATURE_PENALTY
-    seed: int = 0
-    precision: str = "auto"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(self.minutes > 0, "minutes", "use a number above 0")
-        self._require(self.steps >= 0, "steps", "use 0 to end by time, or a count")
-        self._require(1 <= self.batch_size <= 4096, "batch_size", "use 1 to 4096")
-        self._require(0 < self.learning_rate <= 1, "learning_rate", "use a number above 0 and up to 1, such as 0.002")
-        self._require(0 < self.decay <= 1, "decay", "use a share of the run above 0")
         self._require(self.penalty >= 0, "penalty", "use 0 or more")
-        self._require(self.seed >= 0, "seed", "use 0 or more")
 
 
 class Frozen:
@@ -214,7 +200,6 @@ def card(made_by: str, size: int, found: Mapping[str, float]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m vae guess`."""
-    default = GuessConfig()
     parser.add_argument(
         "--model", required=True, help=f"name of a bundle, or path of its folder; it gets a {GUESS_FILE}"
     )
@@ -222,27 +207,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-under", default="", help="sub-folder of the test pictures (default: a tenth of the data)"
     )
-    parser.add_argument("--minutes", type=float, default=default.minutes, help="how long (default: %(default)g)")
-    parser.add_argument("--steps", type=int, default=0, help="end after so many steps instead")
-    parser.add_argument(
-        "--batch", type=int, default=default.batch_size, help="pictures in a step (default: %(default)d)"
-    )
-    parser.add_argument("--lr", type=float, default=default.learning_rate, help="learning rate (default: %(default)g)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    add_run_options(parser, GuessConfig(), "pictures")
 
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
     """Train a guess for a bundle, put it there, say what it gains."""
-    config = GuessConfig(args.minutes, args.steps, args.batch, args.lr, seed=args.seed)
+    config = GuessConfig(**run_settings(args))
     if not bundle.levels:
         raise ValueError(f"{bundle.name} has no styles, and so no feature map to add to; choose another model")
     settings = data_config(args, validation_under=args.test_under)
     data, held_out = open_split(settings, bundle.image_size, bundle.channels)
     guess, seen = train(bundle.model, load_weights(bundle.path), bundle.codes.mu, bundle.eyes, data, config, say)
-    length = f"--steps {config.steps}" if config.steps else f"--minutes {config.minutes:g}"
     sets = " ".join(Path(source).name for source in settings.sources)
-    command = f"python -m vae guess --model {bundle.name} --data {sets} {length}"
-    command += f" --batch {config.batch_size} --lr {config.learning_rate:g} --seed {config.seed}"
+    under = "".join(
+        f" --{name} {value}" for name, value in (("under", args.under), ("test-under", args.test_under)) if value
+    )
+    command = f"python -m vae guess --model {bundle.name} --data {sets}{under} {config.words}"
     found = install(bundle, guess, held_out, command)
     print(
         f"{bundle.name}: a guess after {seen:,} pictures, {found['once_psnr']} to {found['guess_psnr']} dB in one pass"

@@ -7,13 +7,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from vae.bundles.contract import BundleError
-from vae.data.pictures import read_image
-from vae.photos.aligning import FaceError
-from vae.photos.faces import ImageError
-from vae.web.core.http import MAX_IMAGE_BYTES, NO_STORE, b64, in_thread, read_body, the_bundle
-from vae.web.live.dropping import MAX_DROP, members
-from vae.web.live.encoding import fit
+from vae.web.core.http import NO_STORE, b64, in_thread, read_body, the_bundle
+from vae.web.live.dropping import MAX_DROP, crops
 
 
 async def place(request: Request) -> Response:
@@ -25,19 +20,12 @@ async def place(request: Request) -> Response:
     def work() -> dict[str, Any]:
         placed: list[dict[str, str]] = []
         refused: list[str] = []
-        for short, content in members(data, name):
-            if isinstance(content, str):
-                refused.append(f"{short}: {content}")
+        for short, crop in crops(bundle, data, name):
+            if isinstance(crop, str):
+                where = " (on Explore, under Your photo)" * ("by hand" in crop)  # the marks are there
+                refused.append(f"{short}: {crop.rstrip('.')}{where}")
                 continue
-            try:
-                if len(content) > MAX_IMAGE_BYTES:
-                    raise ImageError(f"the picture has more than {MAX_IMAGE_BYTES:,} bytes; use a smaller one")
-                crop, _ = fit(bundle, read_image(content), True)
-                mu, logvar, delta = bundle.encode_with_offsets(crop[None])
-            except (BundleError, FaceError, ImageError) as error:
-                where = " (on Explore, under Your photo)" * ("by hand" in str(error))  # the marks are there
-                refused.append(f"{short}: {str(error).rstrip('.')}{where}")
-                continue
+            mu, logvar, delta = bundle.encode_with_offsets(crop[None])
             found = {"name": short, "mu": b64(bundle.check_z(mu[0])), "logvar": b64(logvar[0])}
             placed.append(found if delta is None else {**found, "delta": b64(delta[0])})
         return {"placed": placed, "refused": refused}

@@ -18,16 +18,11 @@ from starlette.responses import JSONResponse, Response
 
 from vae import media
 from vae.bundles.bundle import Bundle
-from vae.bundles.contract import BundleError
-from vae.data.pictures import read_image
 from vae.evaluation.picked import known_split
-from vae.photos.aligning import FaceError
-from vae.photos.faces import ImageError
 from vae.photos.sources import SAMPLE_SEEDS, SAMPLE_TEMPERATURE, astronaut, photo_source
 from vae.space import latent
 from vae.web.core.http import MAX_IMAGE_BYTES, NO_STORE, Refusal, in_thread, read_body, the_bundle
-from vae.web.live.dropping import MAX_DROP, members
-from vae.web.live.encoding import fit
+from vae.web.live.dropping import MAX_DROP, crops
 
 Array = np.ndarray
 
@@ -73,17 +68,11 @@ async def dropped(request: Request) -> Response:
     def work() -> dict[str, Any]:
         taken: list[dict[str, str]] = []
         refused: list[str] = []
-        for short, content in members(data, name):
-            if isinstance(content, str):
-                refused.append(f"{short}: {content}")
-                continue
-            try:
-                if len(content) > MAX_IMAGE_BYTES:
-                    raise ImageError(f"the picture has more than {MAX_IMAGE_BYTES:,} bytes; use a smaller one")
-                crop, _ = fit(bundle, read_image(content), face)
+        for short, crop in crops(bundle, data, name, face):
+            if isinstance(crop, str):
+                refused.append(f"{short}: {crop}")
+            else:
                 taken.append({"name": short, "kind": "yours", "src": address(crop)})
-            except (BundleError, FaceError, ImageError) as error:
-                refused.append(f"{short}: {error}")
         return {"pictures": taken, "refused": refused}
 
     return JSONResponse(await in_thread(work), headers=NO_STORE)

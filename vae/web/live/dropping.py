@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from vae.bundles.bundle import Bundle
 from vae.data.archives import Zip
 from vae.data.files import DataError
 from vae.data.kinds import HEAD, kind_of
-from vae.photos.faces import ImageError
+from vae.data.pictures import read_image
+from vae.photos.faces import FaceError, ImageError
 from vae.web.core.http import MAX_IMAGE_BYTES, Refusal
+from vae.web.live.encoding import fit
 
 MAX_DROP = 64 * 2**20
 MAX_UNPACKED = 256 * 2**20
 MAX_DROPPED = 100
+
+
+def crops(bundle: Bundle, data: bytes, name: str, want_face: bool = True) -> Iterator[tuple[str, np.ndarray | str]]:
+    """The pictures of a file, or of a zip, as the model takes them, (s, s, c) uint8, or the sentence why not; with names."""
+    for short, content in members(data, name):
+        if isinstance(content, str):
+            yield short, content
+            continue
+        try:
+            if len(content) > MAX_IMAGE_BYTES:
+                raise ImageError(f"the picture has more than {MAX_IMAGE_BYTES:,} bytes; use a smaller one")
+            yield short, fit(bundle, read_image(content), want_face)[0]
+        except (FaceError, ImageError) as error:
+            yield short, str(error)
 
 
 def members(data: bytes, name: str) -> list[tuple[str, bytes | str]]:
