@@ -19,8 +19,15 @@ PY := $(VENV)/bin/python
 run: setup
 	@PORT=$(PORT) HOST=$(HOST) $(PY) app.py
 
+# The tests that drive a browser run beside the others, and are printed after them. TESTS=... runs a part, alone.
 test: lint
+ifdef TESTS
 	@$(PY) -m pytest -q $(TESTS)
+else
+	@log=$$(mktemp); $(PY) -m pytest -q tests/browser > $$log 2>&1 & pid=$$!; trap 'kill $$pid' INT TERM; \
+	$(PY) -m pytest -q tests --ignore=tests/browser; others=$$?; \
+	wait $$pid; browser=$$?; cat $$log; rm -f $$log; test $$others -eq 0 && test $$browser -eq 0
+endif
 
 lint: test-setup
 	@$(PY) -m ruff check --quiet .
