@@ -39,7 +39,10 @@ def test_an_answer_is_what_the_bench_itself_says(workshop: Workshop, model: Bund
     job = workshop.start(model, "compress", {"budget": 60}, pictures=pictures[:1])
     assert job.wait(120) and job.state == "done"
     here = lab_benches.compress(model, lambda share, stage: None, pictures[:1], 60)
-    assert job.result["entries"][0] == here["entries"][0] and job.result["lsz"] == here["lsz"]
+    there, own = dict(job.result["entries"][0]), dict(here["entries"][0])
+    # A process of fewer threads sums in another order.
+    assert there.pop("perceptual") == pytest.approx(own.pop("perceptual"), rel=1e-3, abs=1e-6)
+    assert there == own and job.result["lsz"] == here["lsz"]
     assert workshop.get(job.id) is job and workshop.get("other") is None
 
 

@@ -46,7 +46,7 @@ def perceptual_distances(reference: Array, made: Array) -> Array | None:
         return None
 
     def levels(pictures: Array) -> list[torch.Tensor]:
-        return network.levels(to_pixels(torch.from_numpy(np.ascontiguousarray(pictures))))
+        return network.levels(to_pixels(torch.from_numpy(np.array(pictures))))
 
     found = []
     with torch.no_grad():
