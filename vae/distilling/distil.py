@@ -8,8 +8,6 @@ decoder with its least used channels cut out, and keeps its mapping network: sty
 from __future__ import annotations
 
 import argparse
-import copy
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from torch.nn import functional as F
 
 from vae.bundles import graph
 from vae.config import ModelConfig
-from vae.distilling.short_run import ShortRun, add_run_options, run_settings
+from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
 from vae.space import latent
@@ -232,19 +230,12 @@ def teach(
     student.to(device, memory_format=torch.channels_last)
     student.mapping.requires_grad_(False)
     student.linear.requires_grad_(False)
-    average = copy.deepcopy(student).requires_grad_(False)
-    parameters = [p for p in student.parameters() if p.requires_grad]
-    averaged = [a for a, p in zip(average.parameters(), student.parameters()) if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    descent = Descent(student, config, EMA_IMAGES)
     bf16 = uses_bf16(device, config.precision, model)
     memory = _Memory(teacher, kept, bf16, device)
-    start, images, step, said = time.monotonic(), 0, 0, 0.0
 
-    def done() -> float:
-        return step / config.steps if config.steps else (time.monotonic() - start) / (60 * config.minutes)
-
-    while (progress := done()) < 1:
-        if step % REPEATS == 0:
+    while (progress := descent.progress()) < 1:
+        if descent.steps % REPEATS == 0:
             memory.learn(source.draw(rng, config.batch_size), rng)
         w, goals, maps = memory.recall(rng, config.batch_size)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -256,22 +247,10 @@ def teach(
             [(b.float() - a).square().mean() / a.square().mean() for a, (b, _) in zip(maps, made)]
         ).mean()
         loss = picture + 0.25 * early + config.feature * (1 - progress) * distance
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.param_groups[0]["lr"] = config.learning_rate * min(
-            1.0, (1 - progress) / config.decay, (step + 1) / 100
-        )
-        optimiser.step()
-        images, step = images + len(w), step + 1
-        half_life = min(EMA_IMAGES, images / 8)
-        torch._foreach_lerp_(averaged, [p.data for p in parameters], 1 - 0.5 ** (len(w) / half_life))
-        if time.monotonic() - said > 20:
-            said = time.monotonic()
-            rate = images / (said - start)
-            say(
-                f"{100 * progress:.0f} %, {images:,} images, {rate:.0f}/s, picture {picture:.4f}, features {distance:.4f}"
-            )
-    return average.cpu(), images
+        descent.step(loss, len(w), progress)
+        if text := descent.report(progress, "images"):
+            say(f"{text}, picture {picture:.4f}, features {distance:.4f}")
+    return descent.average.cpu(), descent.seen
 
 
 # ---------------------------------------------------------------- into the bundle

@@ -8,8 +8,6 @@ refining does in many steps, which then begins where the network ends.
 from __future__ import annotations
 
 import argparse
-import copy
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +26,7 @@ from vae.config import ModelConfig, TrainingConfig
 from vae.data.imageset import ImageSet
 from vae.data.options import add_data, data_config
 from vae.data.sets import open_split
-from vae.distilling.short_run import ShortRun, add_run_options, run_settings
+from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.guess import Guess
 from vae.networks.weights import load_weights
@@ -44,7 +42,6 @@ Array = np.ndarray
 
 EMA_IMAGES = 10_000
 UNIT_CODES = 256  # whose maps say how much each channel varies
-SAY_EVERY = 20.0  # seconds
 BATCH_MEASURED = 32
 HEADING = "## First guess"
 
@@ -121,18 +118,11 @@ def train(
     guess.unit.copy_(frozen.unit(codes[:UNIT_CODES]))
     alike = Likeness(model.image_size, eyes)
     alike.importance = [weights.to(device) for weights in alike.importance]
-    average = copy.deepcopy(guess).requires_grad_(False)
-    parameters, averaged = list(guess.parameters()), list(average.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    descent = Descent(guess, config, EMA_IMAGES)
     settings = TrainingConfig(seed=config.seed, batch_size=config.batch_size, steps=1, flip=True, augment=True)
     batches = Batches(data, model, settings, pin=device.type == "cuda")
-    start, images, step, said = time.monotonic(), 0, 0, 0.0
-
-    def done() -> float:
-        return step / config.steps if config.steps else (time.monotonic() - start) / (60 * config.minutes)
-
     for batch in batches.run(0, 0 if device.type == "cpu" else 4):
-        if (progress := done()) >= 1:
+        if (progress := descent.progress()) >= 1:
             break
         x = batch.to(device)[0].contiguous(memory_format=torch.channels_last)
         picture, features, w, linear, rgb = frozen.once(x)
@@ -142,20 +132,10 @@ def train(
         far = alike(pyramid(made), pyramid(x)).mean()
         size = (offset.float() / guess.unit).square().mean()
         loss = far + config.penalty * size
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.param_groups[0]["lr"] = config.learning_rate * min(
-            1.0, (1 - progress) / config.decay, (step + 1) / 100
-        )
-        optimiser.step()
-        images, step = images + len(x), step + 1
-        half_life = min(EMA_IMAGES, images / 8)
-        torch._foreach_lerp_(averaged, [p.data for p in parameters], 1 - 0.5 ** (len(x) / half_life))
-        if time.monotonic() - said > SAY_EVERY:
-            said = time.monotonic()
-            rate, found = images / (said - start), psnr(x, made.detach()).mean().item()
-            say(f"{100 * progress:.0f} %, {images:,} pictures, {rate:.0f}/s, {found:.2f} dB, size {size.item():.3f}")
-    return average.cpu(), images
+        descent.step(loss, len(x), progress)
+        if text := descent.report(progress, "pictures"):
+            say(f"{text}, {psnr(x, made.detach()).mean().item():.2f} dB, size {size.item():.3f}")
+    return descent.average.cpu(), descent.seen
 
 
 # ---------------------------------------------------------------- into the bundle

@@ -1,13 +1,20 @@
-"""Settings and options of the runs that train one small network beside a finished model."""
+"""Runs that train one small network beside a finished model: their settings, options and steps."""
 
 from __future__ import annotations
 
 import argparse
+import copy
+import time
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
 
 from vae.config import Config
 
 MOST = 4096  # examples in a step
+WARM_UP = 100  # steps
+SAY_EVERY = 20.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,45 @@ class ShortRun(Config):
         """The options of a command that repeats this run."""
         length = f"--steps {self.steps}" if self.steps else f"--minutes {self.minutes:g}"
         return f"{length} --batch {self.batch_size} --lr {self.learning_rate:g} --seed {self.seed}"
+
+
+class Descent:
+    """Adam on what of a network is to learn, by a run's settings, and the moving average of its weights.
+
+    average: the network with those. half_life: of the average, in examples. seen: how many examples there were.
+    """
+
+    def __init__(self, network: nn.Module, config: ShortRun, half_life: int):
+        self.config, self.half_life = config, half_life
+        self.average = copy.deepcopy(network)
+        pairs = [(p, a) for p, a in zip(network.parameters(), self.average.parameters()) if p.requires_grad]
+        self.parameters, self.averaged = map(list, zip(*pairs))
+        self.average.requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.start, self.seen, self.steps, self.said = time.monotonic(), 0, 0, 0.0
+
+    def progress(self) -> float:
+        """Share of the run that is done; from 1 on it is over."""
+        config = self.config
+        return self.steps / config.steps if config.steps else (time.monotonic() - self.start) / (60 * config.minutes)
+
+    def step(self, loss: Tensor, count: int, progress: float) -> None:
+        """One step down a loss of `count` examples."""
+        self.optimiser.zero_grad()
+        loss.backward()
+        slope = min(1.0, (1 - progress) / self.config.decay, (self.steps + 1) / WARM_UP)
+        self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * slope
+        self.optimiser.step()
+        self.seen, self.steps = self.seen + count, self.steps + 1
+        half_life = min(self.half_life, self.seen / 8)
+        torch._foreach_lerp_(self.averaged, [p.data for p in self.parameters], 1 - 0.5 ** (count / half_life))
+
+    def report(self, progress: float, examples: str) -> str | None:
+        """How far the run is, where it is time to say so."""
+        if time.monotonic() - self.said <= SAY_EVERY:
+            return None
+        self.said = time.monotonic()
+        return f"{100 * progress:.0f} %, {self.seen:,} {examples}, {self.seen / (self.said - self.start):.0f}/s"
 
 
 def add_run_options(parser: argparse.ArgumentParser, default: ShortRun, examples: str) -> None:
