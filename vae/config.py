@@ -89,7 +89,7 @@ class Config:
             raise ConfigError(f"{type(self).__name__}.{key} is {getattr(self, key)!r}; {remedy}")
 
 
-ARCHITECTURES = ("style", "conv")
+ARCHITECTURES = ("style", "conv", "dense")
 STYLE_SIZES = (32, 64, 128, 256)
 # The linear path's largest picture: beyond it principal components hold little but cost much.
 LINEAR_PIXELS = 32
@@ -102,7 +102,8 @@ class ModelConfig(Config):
     """Shape of an autoencoder.
 
     architecture: "style" (styled decoder, one style per resolution level, for photos of a
-        power-of-two size) or "conv" (small convolutional model, for any size from 8 to 128 px).
+        power-of-two size), "conv" (small convolutional model, for any size from 8 to 128 px) or "dense" (small model
+        without convolutions, for pictures in which places differ in kind, such as the keys and beats of a roll).
     latent_size: numbers in a code. variational: False gives a plain autoencoder.
     width: factor on all channel counts. style_size: numbers in a style vector ("style" only).
     linear: a linear path beside the networks ("style" only), which training begins at the principal components of
@@ -110,7 +111,7 @@ class ModelConfig(Config):
     noise: fixed maps of noise in the decoder, from which texture grows ("style" only). offsets: the encoder reads
         style offsets from a picture beside its code, which say what the code has no room for ("style" only).
     strips: a picture is cut into so many upright strips, as a roll into bars; each has its share of the code's numbers,
-        one strip's after the other's, and all of them the same weights ("conv" only).
+        one strip's after the other's, and all of them the same weights ("conv" and "dense").
     """
 
     architecture: str = "conv"
@@ -134,13 +135,14 @@ class ModelConfig(Config):
         self._require(8 <= self.style_size <= 1024, "style_size", "use 8 to 1024")
         if self.architecture == "style":
             self._require(self.image_size in STYLE_SIZES, "image_size", f"use one of {STYLE_SIZES}")
-            self._require(self.strips == 1, "strips", "use 1, or the 'conv' architecture")
+            self._require(self.strips == 1, "strips", "use 1, or the 'conv' or 'dense' architecture")
         else:
             self._require(8 <= self.image_size <= 128, "image_size", "use 8 to 128 pixels")
             for key in ("linear", "noise", "offsets"):
                 self._require(not getattr(self, key), key, "use false, or the 'style' architecture")
             fits = self.strips >= 1 and self.latent_size % self.strips == 0
-            fits = fits and self.sides[-1] % self.strips == 0
+            side = self.sides[-1] if self.architecture == "conv" else self.image_size
+            fits = fits and side % self.strips == 0
             self._require(fits, "strips", "use 1, 2 or 4, or what else divides the code and the picture's side")
 
     @property

@@ -47,6 +47,8 @@ def model_of(architecture: str, **settings: object) -> Autoencoder:
         ("conv", dict(image_size=28, channels=1, latent_size=2, width=0.25)),
         ("conv", dict(image_size=16, channels=3, latent_size=5, width=0.25, variational=False)),
         ("conv", dict(image_size=27, channels=1, latent_size=3, width=0.25)),
+        ("dense", dict(image_size=16, channels=3, latent_size=8, width=0.25, strips=8)),
+        ("dense", dict(image_size=15, channels=1, latent_size=3, width=0.25, variational=False)),
     ],
 )
 def test_the_graphs_compute_what_the_model_does(architecture, settings):

@@ -182,9 +182,10 @@ def test_notes_kept_are_those_with_the_same_begin_end_and_pitch() -> None:
 
 
 @pytest.mark.parametrize("variational", [True, False])
-def test_strips_have_numbers_of_their_own_and_the_same_graph(variational: bool) -> None:
+@pytest.mark.parametrize("architecture", ["conv", "dense"])
+def test_strips_have_numbers_of_their_own_and_the_same_graph(architecture: str, variational: bool) -> None:
     torch.manual_seed(0)
-    model = Autoencoder(ModelConfig("conv", 16, 3, 8, variational, width=0.25, strips=4)).eval()
+    model = Autoencoder(ModelConfig(architecture, 16, 3, 8, variational, width=0.25, strips=4)).eval()
     x = torch.rand(2, 3, 16, 16) * 2 - 1
     assert torch.equal(joined(cut(x, 4), 4), x) and torch.equal(cut(x, 4)[1], x[0, :, :, 4:8])
     with torch.no_grad():
@@ -208,3 +209,4 @@ def test_strips_that_do_not_fit_are_refused() -> None:
             ModelConfig(**{"architecture": "conv", "image_size": 16, "latent_size": 8, **changes})
     with pytest.raises(ConfigError, match="strips"):
         ModelConfig("style", 32, 3, 8, strips=2)
+    assert ModelConfig("dense", 16, 1, 8, strips=8).strips == 8  # a convolution's smallest map bounds "conv" alone

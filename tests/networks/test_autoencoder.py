@@ -30,8 +30,9 @@ def test_style_model_shapes(size: int) -> None:
 @pytest.mark.parametrize("size", [8, 28, 32, 33, 64])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("variational", [True, False])
-def test_conv_model_shapes(size: int, channels: int, variational: bool) -> None:
-    model = Autoencoder(ModelConfig("conv", size, channels, 3, variational, width=0.25))
+@pytest.mark.parametrize("architecture", ["conv", "dense"])
+def test_small_model_shapes(architecture: str, size: int, channels: int, variational: bool) -> None:
+    model = Autoencoder(ModelConfig(architecture, size, channels, 3, variational, width=0.25))
     x = torch.randn(2, channels, size, size)
     y, q = model(x)
     assert y.shape == x.shape and q.mu.shape == (2, 3)

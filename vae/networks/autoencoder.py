@@ -19,6 +19,7 @@ from vae.networks.layers import DownBlock, EqualConv, EqualLinear, StyledConv, U
 LOGVAR_MIN, LOGVAR_MAX = -8.0, 4.0
 # An autoencoder has no variance: sigma is 3e-7, so z = mu to float32 precision.
 LOGVAR_NONE = -30.0
+DENSE_LAYERS = 3  # hidden layers of the "dense" architecture, on either side
 
 
 class Posterior:
@@ -184,25 +185,24 @@ class ConvEncoder(nn.Sequential):
         super().__init__(*layers)
 
 
-class ConvDecoder(nn.Module):
-    """Code (N, d) -> small picture (N, c, s, s)."""
+class DenseEncoder(nn.Sequential):
+    """Small picture, or a strip of one, (N, c, s, w) -> the numbers of its posterior, by full connections alone."""
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        sizes = config.sides[::-1]
-        widths = [max(8, round(32 * config.width * min(2**i, 4))) for i in range(len(sizes))][::-1]
-        hidden = max(32, round(256 * config.width))
-        self.strips, wide = config.strips, sizes[0] // config.strips
-        layers: list[nn.Module] = [nn.Linear(config.latent_size // config.strips, hidden), nn.SiLU()]
-        layers += [
-            nn.Linear(hidden, widths[0] * sizes[0] * wide),
-            nn.SiLU(),
-            nn.Unflatten(1, (widths[0], sizes[0], wide)),
-        ]
+        hidden, pixels = round(256 * config.width), config.channels * config.image_size**2 // config.strips
+        widths = [pixels] + [hidden] * DENSE_LAYERS
+        layers: list[nn.Module] = [nn.Flatten()]
         for a, b in itertools.pairwise(widths):
-            layers += [nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.SiLU()]
-        layers += [nn.Conv2d(widths[-1], config.channels, 3, padding=1)]
-        self.layers = nn.Sequential(*layers)
+            layers += [nn.Linear(a, b), nn.SiLU()]
+        super().__init__(*layers, nn.Linear(hidden, config.latent_size // config.strips * (1 + config.variational)))
+
+
+class FlatDecoder(nn.Module):
+    """Code (N, d) -> small picture (N, c, s, s), by layers that draw it, or a strip of it, from its numbers."""
+
+    def __init__(self, config: ModelConfig, layers: list[nn.Module]):
+        super().__init__()
+        self.strips, self.layers = config.strips, nn.Sequential(*layers)
 
     def forward(self, z: Tensor, delta: Tensor | None = None) -> Tensor:
         if z.ndim != 2 or delta is not None:
@@ -214,15 +214,44 @@ class ConvDecoder(nn.Module):
         return joined(self.layers(z.reshape(len(z) * self.strips, -1)), self.strips)
 
 
+def conv_decoder(config: ModelConfig) -> FlatDecoder:
+    """The mirror of `ConvEncoder`."""
+    sizes = config.sides[::-1]
+    widths = [max(8, round(32 * config.width * min(2**i, 4))) for i in range(len(sizes))][::-1]
+    hidden, wide = max(32, round(256 * config.width)), sizes[0] // config.strips
+    layers: list[nn.Module] = [nn.Linear(config.latent_size // config.strips, hidden), nn.SiLU()]
+    layers += [
+        nn.Linear(hidden, widths[0] * sizes[0] * wide),
+        nn.SiLU(),
+        nn.Unflatten(1, (widths[0], sizes[0], wide)),
+    ]
+    for a, b in itertools.pairwise(widths):
+        layers += [nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.SiLU()]
+    return FlatDecoder(config, [*layers, nn.Conv2d(widths[-1], config.channels, 3, padding=1)])
+
+
+def dense_decoder(config: ModelConfig) -> FlatDecoder:
+    """The mirror of `DenseEncoder`."""
+    hidden, wide = round(256 * config.width), config.image_size // config.strips
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise([config.latent_size // config.strips] + [hidden] * DENSE_LAYERS):
+        layers += [nn.Linear(a, b), nn.SiLU()]
+    layers += [nn.Linear(hidden, config.channels * config.image_size * wide)]
+    return FlatDecoder(config, [*layers, nn.Unflatten(1, (config.channels, config.image_size, wide))])
+
+
 class Autoencoder(nn.Module):
     """Encoder and decoder of any configuration, variational or plain."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        style = config.architecture == "style"
-        self.encoder = StyleEncoder(config) if style else ConvEncoder(config)
-        self.decoder = StyleDecoder(config) if style else ConvDecoder(config)
+        encoder, decoder = {
+            "style": (StyleEncoder, StyleDecoder),
+            "conv": (ConvEncoder, conv_decoder),
+            "dense": (DenseEncoder, dense_decoder),
+        }[config.architecture]
+        self.encoder, self.decoder = encoder(config), decoder(config)
 
     def encode(self, x: Tensor) -> Posterior:
         """Image (N, c, s, s) in [-1, 1] -> posterior with mu, logvar (N, d) and, where the model has them, offsets."""
