@@ -17,10 +17,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vae import children
+from vae.evaluation import bench_pages as pages
 from vae.evaluation.running import running_app
 from vae.paths import ASSETS, ROOT
 
@@ -341,6 +343,16 @@ def bench_atlas() -> None:
             page.context.close()
 
 
+def bench_pages(measure: Callable[..., None]) -> None:
+    """What one page does, in an app and a browser of its own."""
+
+    def told(label: str, values: list[float], unit: str, digits: int) -> None:
+        row(label, spread(values, unit, digits))
+
+    with fresh_app() as url, chromium() as browser:
+        measure(url, browser, told)
+
+
 def bench_training() -> None:
     """Our training loop against a plain PyTorch loop, in a process of its own: torch stays out of this one."""
     from vae.jobs import questions
@@ -366,6 +378,9 @@ SECTIONS: dict[str, Callable[..., None]] = {
     "film": bench_film,
     "atlas": bench_atlas,
     "live": bench_live,
+    "learn": partial(bench_pages, pages.learn),
+    "lab": partial(bench_pages, pages.lab),
+    "drive": partial(bench_pages, pages.drive),
     "training": bench_training,
 }
 
