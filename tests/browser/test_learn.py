@@ -19,6 +19,7 @@ from vae.space import latent, mixing
 from vae.space.axes import bases
 from vae.training.lessons import SmallModel, shelf
 from vae.training.losses import reconstruction_loss
+from vae.web.core.files import modules
 from vae.web.learn.steps import STEPS
 
 RECIPE, TENSORS = opened()
@@ -126,6 +127,20 @@ def test_on_paper_all_steps_are_a_hand_out(tab: Page, app_url: str) -> None:
         expect(tab.locator(".figure")).to_be_hidden()
     finally:
         tab.emulate_media(media="screen")
+
+
+FETCHED = """() => performance.getEntriesByType("resource").map((entry) => new URL(entry.name).pathname)
+    .filter((path) => path.includes("/web/") || path.endsWith("/lessons"))"""
+
+
+def test_modules_and_models_are_asked_for_at_once_and_only_once(tab: Page, app_url: str) -> None:
+    go(tab, app_url, "squeeze")
+    found = tab.evaluate(FETCHED)
+    links = tab.locator("head link[rel=modulepreload]").evaluate_all("links => links.map((link) => link.href)")
+    assert len([path for path in found if path.endswith("/lessons")]) == 1
+    assert {path.partition("/web/")[2].partition("/")[2] for path in links} >= set(modules("learn/learn"))
+    for path in modules("learn/learn"):
+        assert sum(one.endswith("/" + path) for one in found) == 1, path
 
 
 SUMS = """async ({ mu, sigma, eps, x, y }) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,21 @@ def version() -> str:
     for path in sorted(path for path in WEB.rglob("*") if path.suffix in KINDS):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+IMPORTED = re.compile(r"""^(?:import|export)\b[^;"'(]*["'](\.{1,2}/[\w./-]+\.js)["']""", re.M)
+
+
+@lru_cache(maxsize=32)
+def modules(name: str) -> tuple[str, ...]:
+    """All that a module, such as "lab/lab", imports at once, below WEB and with suffixes: itself first."""
+    found = [f"{name}.js"]
+    for at in found:  # grows while it is read
+        for path in IMPORTED.findall((WEB / at).read_text("utf-8")):
+            below = (WEB / at).parent.joinpath(path).resolve().relative_to(WEB).as_posix()
+            if below not in found:
+                found.append(below)
+    return tuple(found)
 
 
 class OwnFiles(StaticFiles):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ import numpy as np
 import streamlit as st
 
 from vae.bundles.bundle import Bundle
-from vae.web.core.files import WEB, version
+from vae.web.core.files import WEB, modules, version
 
 # Streamlit loads a component's script from a blob, which cannot import its neighbours: this one fetches the module.
-# Every page lies right below the app's base, so web/ is found beside it, whatever path the app lives at.
+# Every page lies right below the app's base, so web/ is found beside it, whatever path the app lives at. What the module
+# imports, and what it will fetch, is named at once: it would come in three waves, each a way to the server and back.
 SHIM = """
-const loaded = import(new URL("web/@VERSION/MODULE.js", document.baseURI).href);
+const near = (path) => new URL(path, document.baseURI).href;
+const soon = (path, settings) => document.head.append(Object.assign(document.createElement("link"), { href: near(path) }, settings));
+for (const path of MODULES) soon("web/@VERSION/" + path, { rel: "modulepreload" });
+for (const path of FETCHED) soon(path, { rel: "preload", as: "fetch", crossOrigin: "anonymous" });
+const loaded = import(near("web/@VERSION/MODULE.js"));
 export default function (args) {
   loaded.then((module) => module.render(args), () => {
     args.parentElement.querySelector(".skeleton")?.setAttribute("data-failed", "");
@@ -33,10 +39,14 @@ SKELETON = """
 
 
 @lru_cache(maxsize=16)
-def component(module: str, styles: tuple[str, ...], html: str = SKELETON) -> Any:
-    """A mount command for MODULE.js below vae/web, which exports render(args) and unmount(root); styles lie there too."""
+def component(module: str, styles: tuple[str, ...], html: str = SKELETON, fetched: tuple[str, ...] = ()) -> Any:
+    """A mount command for MODULE.js below vae/web, which exports render(args) and unmount(root); styles lie there too.
+
+    fetched: routes, below the app's base, that the module asks for as soon as it runs.
+    """
     css = "\n".join((WEB / f"{name}.css").read_text("utf-8") for name in ("live/theme", *styles))
-    js = SHIM.replace("MODULE", module).replace("VERSION", version())
+    js = SHIM.replace("MODULES", json.dumps(modules(module))).replace("FETCHED", json.dumps(fetched))
+    js = js.replace("MODULE", module).replace("VERSION", version())
     return st.components.v2.component(f"live_{Path(module).name}", html=html, css=css, js=js)
 
 

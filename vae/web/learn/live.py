@@ -29,4 +29,4 @@ def mount() -> None:
         **lesson(),
     }
     styles = ("learn/learn", "learn/steps", "learn/shows", "learn/narrow")
-    component("learn/learn", styles, SKELETON)(key="learn", data=data)
+    component("learn/learn", styles, SKELETON, ("api/learn/lessons",))(key="learn", data=data)
