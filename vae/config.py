@@ -584,12 +584,12 @@ PRESETS |= {
         "chorales",
         "Bach's chorales, 64 px",
         "Four bars as piano rolls",
-        ModelConfig("conv", 64, 3, 128, width=0.5, strips=4),  # a strip is a bar
-        300_000,
+        ModelConfig("dense", 64, 3, 192, width=2.0, strips=16),  # a strip is a beat
+        500_000,
     ).replace(
         data=_HELD_OUT,
-        objective={"reconstruction": "bernoulli", "beta": 0.1},
-        training={"batch_size": 32, "learning_rate": 1.5e-3, "clip": 2000.0},
+        objective={"reconstruction": "bernoulli", "beta": 0.03},
+        training={"learning_rate": 1.5e-3, "clip": 500.0, "precision": "float32"},
     ),
     "people-64": _world(
         "people",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.draw import (
     Packed,
@@ -256,11 +257,13 @@ def test_scans_in_an_archive_are_read_by_frames_and_slices(tmp_path: Path) -> No
     entries = {f"ct/{i}": dicom(rng.integers(0, 3000, (32, 32)).astype(np.uint16), intercept=-1000) for i in range(5)}
     entries["cine.dcm"] = dicom(rng.integers(0, 3000, (4, 32, 32)).astype(np.uint16))
     entries["head.nii.gz"] = nifti(volume)
+    stack = [Image.fromarray(rng.integers(0, 3000, (32, 32)).astype(np.uint16)) for _ in range(3)]
+    entries["stack.tif"] = saved(stack[0], "TIFF", save_all=True, append_images=stack[1:])
     path = write_zip(tmp_path / "a.zip", entries)
     found = open_data(settings(path), 16, 1)
     assert len(
         found
-    ) == 5 + 4 + 5 and "1 file refused: 1 NIfTI scans (the first, head.nii.gz#0, is an empty slice)" in (
+    ) == 5 + 4 + 5 + 3 and "1 file refused: 1 NIfTI scans (the first, head.nii.gz#0, is an empty slice)" in (
         found.summary()
     )
     assert "DICOM scans were spread by the range of the whole set" in found.summary()
@@ -312,14 +315,14 @@ def test_everything_else_is_counted_by_kind_in_one_line(tmp_path: Path) -> None:
     entries |= {
         "readme.txt": b"hello there",
         "notes.md": b"# notes",
-        "old.tif": b"II*\0....",
+        "old.psd": b"8BPS....",
         "film.mp4": b"\0\0\0\x20ftypisom0000",
     }
     entries |= {".DS_Store": b"x", "__MACOSX/._0.png": b"x", "Thumbs.db": b"x", "cat/desktop.ini": b"x"}
     found = open_data(settings(write_zip(tmp_path / "a.zip", entries)), 8, 3)
     said = found.summary()
     assert said.startswith(
-        "3 pictures of a.zip, 21 files refused: 20 DICOM scans (the first, 0.dcm, holds no picture), 1 TIFF"
+        "3 pictures of a.zip, 21 files refused: 20 DICOM scans (the first, 0.dcm, holds no picture), 1 Photoshop"
     )
     assert "3 other files: 2 text files (the first, notes.md, is a text file), 1 films" in said and "\n" not in said
     assert found.skipped == pytest.approx(24 / 27)

@@ -13,7 +13,7 @@ from PIL import Image, features
 from tests.data.draw import bomb, deep_png, dicom, heic, mutated, nifti, picture, saved, wide_profile, with_chunk
 from vae.data import kinds
 from vae.data.kinds import KINDS, PictureError, kind_of
-from vae.data.pictures import decode_picture, deep_samples, picture_size, read_image
+from vae.data.pictures import decode_picture, deep_samples, picture_size, read_image, tiff_pages
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -90,12 +90,13 @@ def test_large_jpeg_keeps_its_content() -> None:
         (picture()[:60], "cannot be decoded"),
         (bomb(20_000, 3_000), "60 megapixels, the limit is 50"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20 * 2**20), "20 MB large, the limit is 20 MB"),
-        (b"II*\0" + bytes(40), "is not a PNG, JPEG or WebP picture but a TIFF"),
+        (b"II*\0" + bytes(40), "cannot be decoded"),
+        (b"8BPS" + bytes(40), "is not a PNG, JPEG or WebP picture but a Photoshop file"),
         (b"%PDF-1.7", "but a PDF"),
         (b"PK\3\4" + bytes(26) + b"[Content_Types].xml", "but an office document"),
         (bytes(range(1, 9)) * 9, "is not a PNG, JPEG or WebP picture"),
     ],
-    ids=["text", "empty", "cut off", "megapixels", "bytes", "tiff", "pdf", "office", "unknown"],
+    ids=["text", "empty", "cut off", "megapixels", "bytes", "tiff", "photoshop", "pdf", "office", "unknown"],
 )
 def test_pictures_that_are_refused(content: bytes, reason: str) -> None:
     with pytest.raises(PictureError) as caught:
@@ -244,6 +245,53 @@ def test_dicom_frames_and_files_without_a_picture() -> None:
             read_image(whole[:cut])
 
 
+def tiff(pages: list[np.ndarray], **options) -> bytes:
+    first, *more = [page if isinstance(page, Image.Image) else Image.fromarray(page) for page in pages]
+    return saved(first, "TIFF", save_all=True, append_images=more, **options)
+
+
+def test_tiffs_of_eight_bits_are_read_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.integers(0, 256, (20, 24, 3), np.uint8), rng.integers(100, 120, (20, 24), np.uint8)):
+        for packed in ("raw", "tiff_lzw", "tiff_deflate"):
+            data = tiff([values], compression=packed)
+            assert np.array_equal(read_image(data), np.broadcast_to(values.reshape(20, 24, -1), (20, 24, 3)))
+            assert picture_size(data) == (24, 20)
+        assert (decode_picture(tiff([values]), 20, 3) == read_image(tiff([values]))[:, 2:22]).all()
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    red = read_image(tiff([image]))[8, 8]
+    assert red[0] > 200 and red[1] < 80 and red[2] < 80
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = read_image(tiff([np.arange(16 * 20, dtype=np.uint16).reshape(16, 20)], exif=exif))
+    assert upright.shape == (20, 16, 3)
+
+
+def test_pages_of_a_tiff_are_pictures_and_its_previews_are_not() -> None:
+    pages = [np.full((20, 24), 40 * k, np.uint8) for k in range(4)]
+    data = tiff([*pages, np.full((10, 12), 7, np.uint8)])
+    assert [deep.spread().max() for deep in deep_samples(data)] == [0, 40, 80, 120] and tiff_pages(data) == 4
+    assert (read_image(tiff(pages[1:])) == 40).all()  # the first page stands for the file
+
+
+def test_deep_tiffs_are_spread_over_what_they_use() -> None:
+    ramp = np.linspace(0, 60_000, 400).reshape(20, 20)
+    whole = read_image(tiff([ramp.astype(np.uint16)]))[..., 0]
+    assert whole.min() == 0 and abs(int(whole.max()) - 233) <= 1  # alone over all that 16 bits hold
+    for values in (ramp.astype(np.float32) - 3e4, ramp.astype(np.int32) * 1000, np.where(ramp > 59_000, np.inf, ramp)):
+        found = read_image(tiff([values.astype(values.dtype if values.dtype != np.float64 else np.float32)]))[..., 0]
+        assert found.min() == 0 and found.max() == 255
+    (deep,) = deep_samples(tiff([ramp.astype(np.uint16)]))
+    assert deep.spread((0.0, 600.0)).max() == 255 and not deep.fixed
+
+
+def test_a_tiff_that_unpacks_to_too_much_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", lambda self: pytest.fail("decoded"))
+    monkeypatch.setattr("vae.data.scans.MAX_VOLUME_BYTES", 3000)
+    with pytest.raises(PictureError, match="unpacks to"):
+        deep_samples(tiff([np.zeros((32, 32), np.uint8)] * 4))
+
+
 def test_a_dicom_that_claims_too_much_is_refused_before_decoding() -> None:
     data = bytearray(dicom(np.zeros((20, 20), np.uint16)))
     for tag in (b"\x28\0\x10\0US\2\0", b"\x28\0\x11\0US\2\0"):  # rows and columns
@@ -290,6 +338,8 @@ def fuzz(count: int, seed: int) -> int:
         picture(size=(24, 24), kind="GIF"),
         picture(size=(24, 24), kind="BMP"),
         picture(size=(24, 24), kind="PPM"),
+        picture(size=(24, 24), kind="TIFF", compression="tiff_lzw"),
+        tiff([values, values]),
         with_chunk(picture(size=(24, 24)), b"zTXt", b"a\0\0" + zlib.compress(b"x" * 500)),
         deep_png(values[..., None].repeat(3, 2)),
         saved(values),

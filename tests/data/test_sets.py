@@ -116,7 +116,7 @@ def test_bad_files_are_counted_and_the_others_used(make: Callable) -> None:
         "text.png": b"no picture",
         "cut.jpg": picture(kind="JPEG")[:50],
         "huge.png": bomb(9000, 9000),
-        "old.tif": b"II*\0",
+        "old.psd": b"8BPS",
     }
     quiet = {"notes.txt": b"hello", ".hidden.png": b"x", "__MACOSX/0.png": b"x"}
     found = open_data(settings(make({**good, **bad, **quiet})), 8, 3)
@@ -125,7 +125,7 @@ def test_bad_files_are_counted_and_the_others_used(make: Callable) -> None:
         "text.png": "is not a PNG",
         "cut.jpg": "cannot be decoded",
         "huge.png": "holds 81 megapixels",
-        "old.tif": "is not a PNG",
+        "old.psd": "is not a PNG",
     }
     assert "4 files refused" in found.summary()
 

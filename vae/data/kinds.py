@@ -161,7 +161,7 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WAVE", Kind("a sound", "sounds")),
     (_starts(b"GIF8"), Kind("a GIF", "GIFs", "GIF", image=True)),
     (_is_bmp, Kind("a BMP", "BMPs", "BMP", image=True)),
-    (_starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), Kind("a TIFF", "TIFFs", image=True)),
+    (_starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), Kind("a TIFF", "TIFFs", "TIFF", image=True)),
     (_starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), Kind("a JPEG 2000 picture", "JPEG 2000 pictures", image=True)),
     (_starts(b"\0\0\0\x0cJXL ", b"\xff\x0a"), Kind("a JPEG XL picture", "JPEG XL pictures", image=True)),
     (_starts(b"8BPS"), Kind("a Photoshop file", "Photoshop files", image=True)),
@@ -180,7 +180,7 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
     (_is_text, Kind("a text file", "text files")),
 )
 UNKNOWN = Kind("not a picture that can be read", "files of unknown kind")
-READ = "PNG, JPEG, WebP, HEIC, AVIF or DICOM"
+READ = "PNG, JPEG, WebP, HEIC, AVIF, TIFF or DICOM"
 
 
 def kind_of(head: bytes) -> Kind:
@@ -200,7 +200,7 @@ def _pillow_reads() -> frozenset[str]:
     except Exception:  # a package for one format must not cost the others
         pass
     Image.init()
-    found = {"PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM"} | ({"HEIF"} & Image.OPEN.keys())
+    found = {"PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF"} | ({"HEIF"} & Image.OPEN.keys())
     return frozenset(found | ({"AVIF"} if features.check("avif") else set()))
 
 

@@ -25,7 +25,7 @@ from vae.data.kinds import (
     too_large,
     unpacked_head,
 )
-from vae.data.pictures import deep_samples, is_deep
+from vae.data.pictures import deep_samples, is_deep, tiff_pages
 from vae.data.scans import MAX_VOLUME_BYTES, nifti_slices
 from vae.data.tables import MAX_TABLE_BYTES
 
@@ -97,6 +97,8 @@ class Listing:
             elif kind.reader == "DICOM":
                 frames = _FRAMES.search(self._place.read(name, _DICOM_HEAD))
                 self._split(name, int(frames[1]) if frames else 1, kind)
+            elif kind.reader == "TIFF":
+                self._split(name, tiff_pages(self._place.read(name, MAX_BYTES)), kind)
             else:
                 self._add(name, kind, is_deep(head))
         except PictureError as error:

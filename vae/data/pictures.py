@@ -29,7 +29,7 @@ from vae.data.kinds import (
     kind_of,
     too_large,
 )
-from vae.data.scans import read_dicom, read_nifti
+from vae.data.scans import check_volume, read_dicom, read_nifti
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
@@ -160,9 +160,9 @@ def _open(data: bytes, kind: Kind) -> PILImage.Image:
 
 
 def is_deep(head: bytes) -> bool:
-    """Whether a file, by its first bytes, holds samples of more than 8 bits that have to be spread."""
+    """Whether a file, by its first bytes, may hold samples of more than 8 bits that have to be spread."""
     kind = kind_of(head)
-    return kind.reader in _SCANS or (kind.reader == "PNG" and head[24:25] == b"\x10")
+    return kind.reader in (*_SCANS, "TIFF") or (kind.reader == "PNG" and head[24:25] == b"\x10")
 
 
 def _deep_png(data: bytes, picture: PILImage.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -196,19 +196,83 @@ def _png_samples(data: bytes, kind: Kind) -> Deep:
         turn = picture.getexif().get(0x0112, 1)
     except Exception as error:
         raise damaged(kind, error) from None
-    values = {2: lambda v: v[:, ::-1], 3: lambda v: v[::-1, ::-1], 4: lambda v: v[::-1], 5: lambda v: v.swapaxes(0, 1),
+    return Deep(_turned(values, turn), "16-bit pictures", 0.0, high)
+
+
+def _turned(values: np.ndarray, turn: int) -> np.ndarray:
+    """Samples upright, by EXIF's orientation."""
+    return {2: lambda v: v[:, ::-1], 3: lambda v: v[::-1, ::-1], 4: lambda v: v[::-1], 5: lambda v: v.swapaxes(0, 1),
               6: lambda v: np.rot90(v, -1), 7: lambda v: v[::-1, ::-1].swapaxes(0, 1),
               8: lambda v: np.rot90(v)}.get(turn, lambda v: v)(values)  # fmt: skip
-    return Deep(values, "16-bit pictures", 0.0, high)
+
+
+def _pages(picture: PILImage.Image) -> int:
+    """Pages of a TIFF as large as its first: others are small copies for a preview."""
+    first, count = picture.size, 0
+    while True:
+        try:
+            picture.seek(count)
+        except EOFError:
+            picture.seek(0)
+            return count
+        if picture.size != first:
+            picture.seek(0)
+            return count
+        count += 1
+        check_volume(count, *first, size=len(picture.getbands()))
+
+
+def tiff_pages(data: bytes) -> int:
+    """How many pictures of one size a TIFF begins with, none decoded. Raises PictureError."""
+    kind = _checked(data)
+    try:
+        return _pages(_open(data, kind))
+    except PictureError:
+        raise
+    except Exception as error:
+        raise damaged(kind, error) from None
+
+
+def _tiff_samples(data: bytes, kind: Kind) -> list[Deep]:
+    """A TIFF -> its pages upright: of 8 bits as they are, of more alone spread over what they use."""
+    picture = _open(data, kind)
+    found = []
+    try:
+        for page in range(_pages(picture)):
+            picture.seek(page)
+            picture.load()
+            if picture.mode == "F" or picture.mode.startswith("I"):
+                values = _turned(np.asarray(picture), picture.getexif().get(0x0112, 1))
+                group, low, high = "16-bit pictures", 0.0, 65535.0
+                if picture.mode in ("I", "F"):
+                    values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
+                    group, (low, high) = "TIFFs of real numbers", (float(v) for v in np.percentile(values, (0.1, 99.9)))
+                found.append(Deep(values, group, low, high))
+            else:
+                flat = _to_srgb(_flat(_upright(picture)), picture.info.get("icc_profile"))
+                found.append(Deep(np.asarray(flat), "8-bit TIFFs", 0.0, 255.0, fixed=True))
+    except PictureError:
+        raise
+    except Exception as error:
+        raise damaged(kind, error) from None
+    return found
 
 
 def deep_samples(data: bytes) -> list[Deep]:
-    """A file of more than 8 bits (see is_deep) -> its pictures: one, or the frames or slices of a scan.
+    """A file of more than 8 bits (see is_deep) -> its pictures: one, the pages of a TIFF, the frames or slices of a scan.
 
     Raises PictureError.
     """
     kind = _checked(data)
-    return _SCANS[kind.reader](data) if kind.reader in _SCANS else [_png_samples(data, kind)]
+    if kind.reader in _SCANS:
+        return _SCANS[kind.reader](data)
+    return _tiff_samples(data, kind) if kind.reader == "TIFF" else [_png_samples(data, kind)]
+
+
+def _shown(data: bytes, kind: Kind) -> Deep:
+    """The one picture that a file of more than 8 bits is shown by: of a scan the middle slice, of a TIFF the first page."""
+    frames = deep_samples(data)
+    return frames[len(frames) // 2 if kind.reader in _SCANS else 0]
 
 
 def _flat(picture: PILImage.Image) -> PILImage.Image:
@@ -235,8 +299,7 @@ def read_image(data: bytes) -> np.ndarray:
     """
     kind = _checked(data)
     if is_deep(data[:HEAD]):
-        frames = deep_samples(data)
-        values = frames[len(frames) // 2].spread()
+        values = _shown(data, kind).spread()
         _check_side(values.shape[1], values.shape[0])
         return np.ascontiguousarray(values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2))
     picture = _open(data, kind)
@@ -282,8 +345,7 @@ def decode_picture(
                 raise
             except Exception as error:  # Pillow's decoders raise nearly anything on a broken file
                 raise damaged(kind, error) from None
-        frames = deep_samples(picture)
-        picture = frames[len(frames) // 2]
+        picture = _shown(picture, kind)
     values = picture.spread((ranges or {}).get(picture.group))
     return _cut(Image.fromarray(np.ascontiguousarray(values)), size, channels, box)
 

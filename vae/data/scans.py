@@ -22,7 +22,8 @@ def _unreadable(what: str, word: str) -> PictureError:
     return PictureError(f"This {what} {word}; export it again.", word)
 
 
-def _check_volume(*shape: int, size: int) -> None:
+def check_volume(*shape: int, size: int) -> None:
+    """Raises PictureError where samples of this shape, of so many bytes each, unpack to more than MAX_VOLUME_BYTES."""
     if math.prod(shape) * size > MAX_VOLUME_BYTES:
         most = MAX_VOLUME_BYTES >> 20
         raise PictureError(
@@ -59,7 +60,7 @@ def _dataset(data: bytes) -> Any:
     if samples not in (1, 3) or frames < 1 or not 1 <= depth <= 64:
         raise _unreadable("DICOM scan", f"has {samples} samples a pixel and {frames} frames")
     check_pixels(columns, rows)
-    _check_volume(frames, rows, columns, samples, size=max(1, depth // 8))
+    check_volume(frames, rows, columns, samples, size=max(1, depth // 8))
     return found
 
 
@@ -126,7 +127,7 @@ def _unzipped(data: bytes) -> bytes:
     except zlib.error as error:
         raise _unreadable("NIfTI scan", f"cannot be unpacked ({type(error).__name__})") from None
     if len(unpacked) > MAX_VOLUME_BYTES + 512:
-        _check_volume(len(unpacked), size=1)
+        check_volume(len(unpacked), size=1)
     return unpacked
 
 
@@ -150,7 +151,7 @@ def _volume(data: bytes) -> tuple[Any, tuple[int, int, int]]:
     if found.header.get_data_dtype().fields:
         raise _unreadable("NIfTI scan", "is in colour, which is not read")
     check_pixels(shape[0], shape[1])
-    _check_volume(*shape, size=size)
+    check_volume(*shape, size=size)
     return found, (*shape[:2], shape[2] if len(shape) > 2 else 1)
 
 

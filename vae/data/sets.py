@@ -35,7 +35,7 @@ def open_source(text: str) -> Listing:
                 kind = kind_of(file.read(HEAD))
             if is_archive(kind) and kind.reader != "zip":
                 return Listing(Tar(path))
-            single = kind.reader in ("npy", "NIfTI", "DICOM")
+            single = kind.reader in ("npy", "NIfTI", "DICOM", "TIFF")
             return Listing(Folder(path) if single else Zip(path))
     except OSError as error:
         raise DataError(f"{title} cannot be read ({error.strerror}); check the path and its permissions") from None

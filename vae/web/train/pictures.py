@@ -62,7 +62,7 @@ def handed_in() -> tuple[list[str], drafts.Draft | None]:
         accept_multiple_files=True,
         max_upload_size=UPLOAD_MB,
         key="train_files",
-        help="PNG, JPEG, WebP, HEIC, AVIF, DICOM and NIfTI up to 20 MB each, by content; folders in a zip or tar become labels. Larger sets: give the path of "
+        help="PNG, JPEG, WebP, HEIC, AVIF, TIFF, DICOM and NIfTI up to 20 MB each, by content; folders in a zip or tar become labels. Larger sets: give the path of "
         "a folder or zip.",
     )
     st.caption(
