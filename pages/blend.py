@@ -29,9 +29,15 @@ def desk() -> None:
         blend_live.mount(bundle, here)
     if not here.people:
         return
-    tabs = st.tabs(["Film", "Likeness", "Into the photo", "Take it away"], key="blend_tabs", on_change="rerun")
-    panels = (blend_panels.film, blend_panels.likeness, blend_panels.back_into_photo, blend_panels.keep)
-    for tab, panel in zip(tabs, panels):
+    panels = {
+        "Film": blend_panels.film,
+        "Likeness": blend_panels.likeness,
+        "Into the photo": blend_panels.back_into_photo,
+        "Take it away": blend_panels.keep,
+    }
+    if bundle.eyes is None:  # no eyes, by which a face is laid back into a photo
+        del panels["Into the photo"]
+    for tab, panel in zip(st.tabs(list(panels), key="blend_tabs", on_change="rerun"), panels.values()):
         if tab.open:
             with tab:
                 panel(bundle, here)

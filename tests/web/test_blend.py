@@ -25,10 +25,26 @@ def page(tmp_path: Path, monkeypatch):
 def test_page_opens_with_two_people_mixed(page) -> None:
     page.run()
     desk = page.session_state["blend-desk"]["faces-128"]
-    assert not page.exception and page.tabs and len(desk.people) == 2 and desk.weights.tolist() == [[0.5, 0.5]] * 6
+    assert not page.exception and "Into the photo" in [tab.label for tab in page.tabs]
+    assert len(desk.people) == 2 and desk.weights.tolist() == [[0.5, 0.5]] * 6
     desk.people.clear()  # taken away, they do not come back
     page.run()
     assert not page.exception and not desk.people and not page.tabs
+
+
+def test_a_world_blends_pictures_and_has_no_photo_to_lay_a_face_into(page) -> None:
+    from vae.bundles.registry import default_registry
+    from vae.web.blend.live import Desk, samples, start_refining
+
+    page.query_params["model"] = "roads-64"
+    page.run()
+    assert not page.exception
+    labels = [tab.label for tab in page.tabs]
+    assert labels and "Into the photo" not in labels
+    roads = default_registry().get("roads-64")
+    assert all(sample["label"].startswith("Drawn picture") for sample in samples(roads))
+    with pytest.raises(BlendError, match="Drawn pictures"):
+        start_refining(roads, Desk(roads.digest))
 
 
 def test_plain_page_blends_two_samples_and_makes_a_film(page, bundle) -> None:

@@ -31,8 +31,8 @@ import { Table } from "./table.js";
 /** @typedef {[number, number]} Place */
 
 const SETTLE_MS = 250;
-const PATHS = [["slerp", "Along the sphere", "Slerp: the length of the code is kept, as in the data"],
-  ["lerp", "Straight", "Lerp: the code gets shorter in the middle, the face more ordinary"]];
+const PATHS = (noun) => [["slerp", "Along the sphere", "Slerp: the length of the code is kept, as in the data"],
+  ["lerp", "Straight", `Lerp: the code gets shorter in the middle, the ${noun} more ordinary`]];
 
 export class Blend {
   /** @type {Person[]} */
@@ -83,7 +83,7 @@ export class Blend {
     this.refineButton = h("button", { type: "button", class: "button primary", "data-testid": "refine",
       title: "Fit what the encoder\u2019s one pass misses, for all photos together", onclick: () => this.send("refine") }, "More like me");
     this.mixer = new Mixer(this);
-    this.paths = radios("path", "Way between the codes", PATHS, (path) => this.#setPath(path));
+    this.paths = radios("path", "Way between the codes", PATHS(model.noun), (path) => this.#setPath(path));
     this.panel = new SliderPanel({
       onmove: (basis, row, value) => this.#edit(basis, row, value),
       oncommit: () => this.commit(),

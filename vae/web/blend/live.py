@@ -44,7 +44,7 @@ from vae.space.errors import LatentError
 from vae.space.mixing import BlendError
 from vae.web.core import services, state
 from vae.web.core.http import b64
-from vae.web.core.mount import component, describe, usual_sigma
+from vae.web.core.mount import component, describe, noun, usual_sigma
 
 KEY = "blend-desk"
 SHOWN_SIDE = 640  # px of a photo on its card
@@ -241,7 +241,7 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     """Refine all photos in one batch, from the start."""
     chosen = refinable(bundle, here.sources)
     if not chosen:
-        raise BlendError("Drawn faces are the model\u2019s own already; add a photo to refine it.")
+        raise BlendError(f"Drawn {noun(bundle)}s are the model\u2019s own already; add a photo to refine it.")
     if here.job:
         here.job.cancel()
     here.chosen = [here.people[i].id for i in chosen]
@@ -345,7 +345,7 @@ def samples(bundle: Bundle) -> list[dict[str, Any]]:
     """The ready samples as little pictures; the astronaut where scikit-image has her."""
     z = np.concatenate([latent.sample(bundle, seed, SAMPLE_TEMPERATURE) for seed in SAMPLE_SEEDS])
     found = [
-        {"index": i, "label": f"Drawn face, seed {seed}", "picture": data_uri(media.resize(picture, 96))}
+        {"index": i, "label": f"Drawn {noun(bundle)}, seed {seed}", "picture": data_uri(media.resize(picture, 96))}
         for i, (seed, picture) in enumerate(zip(SAMPLE_SEEDS, bundle.decode(z)))
     ]
     portrait = astronaut() if bundle.eyes is not None else None

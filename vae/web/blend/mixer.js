@@ -44,7 +44,7 @@ export class Mixer {
     if (k > 2) this.element.replaceChildren(this.#padBox());
     else if (k === 2) this.element.replaceChildren(...this.names.map((name) => this.#slider(name)));
     else {
-      const words = k ? "Add a second person to mix the two, or click a cell of the table below to mix with a drawn face." : "";
+      const words = k ? `Add a second ${this.blend.model.face ? "person" : "picture"} to mix the two, or click a cell of the table below to mix with a drawn ${this.blend.model.noun}.` : "";
       this.element.replaceChildren(h("p", { class: "quiet lead" }, words));
     }
   }

@@ -51,15 +51,16 @@ export class Morph {
     const band = (label, values, title) => h("div", { class: "band-row", title }, h("span", {}, label),
       h("i", { class: "likely", style: `background:linear-gradient(to right, ${stops(values)})` }));
     this.#mark = h("i", { class: "cursor" });
+    const { noun } = this.blend.model;
     const worst = data.data.reduce((best, v, i) => (v < data.data[best] ? i : best), 0);
     const far = data.data[worst];
     const place = percent(data.t[worst]);
     const words = far < RARE
-      ? `Farthest from the data at ${place} of the way: there hardly any real face is as far from its neighbours.`
-      : `The whole way stays near the data: at its farthest, at ${place}, ${percent(far)} of the real faces are farther from their neighbours.`;
+      ? `Farthest from the data at ${place} of the way: there hardly any real ${noun} is as far from its neighbours.`
+      : `The whole way stays near the data: at its farthest, at ${place}, ${percent(far)} of the real ${noun}s are farther from their neighbours.`;
     const nats = [Math.min(...data.density), Math.max(...data.density)].map((v) => signed(v, 0)).join(" to ");
-    this.band.replaceChildren(h("div", { class: "bands" }, band("Prior", data.prior, "Share of the real faces that the prior finds no likelier"),
-      band("Data", data.data, "Share of the real faces that lie at least as far from their nearest neighbours"), densityRow(data.density), this.#mark),
+    this.band.replaceChildren(h("div", { class: "bands" }, band("Prior", data.prior, `Share of the real ${noun}s that the prior finds no likelier`),
+      band("Data", data.data, `Share of the real ${noun}s that lie at least as far from their nearest neighbours`), densityRow(data.density), this.#mark),
     h("p", { class: "quiet" }, `${words} The line is the log density, ${nats} nats against a usual face (dashed).`));
     this.cursor();
   }

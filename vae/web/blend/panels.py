@@ -20,6 +20,7 @@ from vae.web.blend import live as blend_live
 from vae.web.blend.live import SENTENCES, Desk, Person
 from vae.web.core import services
 from vae.web.core.links import show_link
+from vae.web.core.mount import noun
 from vae.web.core.navigation import open_page
 from vae.web.core.photo import shown
 
@@ -32,7 +33,9 @@ def likeness(bundle: Bundle, here: Desk) -> None:
     """Photo, model before and after refining, with the figures; and up to where in the mix each person is recognised."""
     photos = [(letter, person) for letter, person in zip(LETTERS, here.people) if person.source.photo is not None]
     if not photos:
-        st.caption("Drawn faces are the model\u2019s own already. Add a photo to see how near the model comes to it.")
+        st.caption(
+            f"Drawn {noun(bundle)}s are the model\u2019s own already. Add a photo to see how near the model comes to it."
+        )
         return
     lines = ["| Person | one pass | refined | |", "|---|---|---|---|"]
     for letter, person in photos:

@@ -39,8 +39,8 @@ export class Table {
     this.element = h("section", { class: "tables", "aria-label": "Table of mixes" },
       h("div", { class: "tables-head" }, h("h3", {}, "Every pair"), levels ? cut : null, again),
       h("p", { class: "quiet" }, levels
-        ? "Levels below the cut come from the row, the others from the column. A click makes the cell the face above."
-        : "Each cell is the middle of its row and its column. A click makes it the face above."),
+        ? `Levels below the cut come from the row, the others from the column. A click makes the cell the ${blend.model.noun} above.`
+        : `Each cell is the middle of its row and its column. A click makes it the ${blend.model.noun} above.`),
       this.grid);
     this.#label();
   }

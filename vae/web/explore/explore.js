@@ -84,12 +84,12 @@ class Explore {
     const number = (properties) => h("input", { type: "number", inputmode: "decimal", ...properties, onchange: () => this.random(false) });
     const field = (label, input) => h("label", { class: "number" }, h("span", {}, label), input);
     this.seed = number({ min: 0, max: 4294967295, step: 1, class: "seed" });
-    this.temperature = number({ min: 0, max: 2, step: 0.05, title: "Below 1 draws stay closer to the mean face" });
+    this.temperature = number({ min: 0, max: 2, step: 0.05, title: `Below 1 draws stay closer to the mean ${model.noun}` });
     this.undoButton = button("undo", "Undo", () => this.undo(), {
       class: "button bare", "aria-keyshortcuts": "Control+Z", title: "Undo (Ctrl+Z)" });
     this.redoButton = button("redo", "Redo", () => this.redo(), {
       class: "button bare", "aria-keyshortcuts": "Control+Shift+Z", title: "Redo (Ctrl+Shift+Z)" });
-    this.hold = button("compare", "Compare", undefined, { title: "Hold to see the face this one began as", "aria-pressed": "false" });
+    this.hold = button("compare", "Compare", undefined, { title: `Hold to see the ${model.noun} this one began as`, "aria-pressed": "false" });
     this.#holdToCompare();
     this.jitterButton = button("jitter", "Jitter", () => this.jitter());
     this.photoBox = h("div", { class: "photo", hidden: true });
@@ -125,7 +125,7 @@ class Explore {
             field("Seed", this.seed), field("Temperature", this.temperature)),
           h("div", { class: "tools" },
             button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
-            button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: "All sliders back to where this face began" }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
+            button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: `All sliders back to where this ${model.noun} began` }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
         this.notice),
       this.panel.element, this.drive?.element);
     this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => this.#drawn(frame) });
@@ -332,7 +332,7 @@ class Explore {
     this.panel.axis = axis;
     this.#move(basis, row, this.space.value(basis, row, this.origin));
     this.#commit(axis);
-    this.say(`${basis.axes[row].label} is back where this face began.`);
+    this.say(`${basis.axes[row].label} is back where this ${this.model.noun} began.`);
   }
 
   /* Put z on the grid of the packed code, remember it, and tell Python and the address bar. */
@@ -446,7 +446,7 @@ class Explore {
     this.z = this.space.hold(this.origin, locks, locks.map(({ basis, row }) => this.space.value(basis, row, this.z)));
     this.#anchor = null;
     this.#commit();
-    this.say("Every slider is back where this face began.");
+    this.say(`Every slider is back where this ${this.model.noun} began.`);
   }
 
   /* z = mu + sigma * eps around the photo, or around the code of the first press with the usual sigma. */

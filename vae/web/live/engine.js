@@ -44,6 +44,7 @@ import { clamp, median } from "./numbers.js";
  * @property {boolean} light
  * @property {[number, number, number] | null} feature channels and sides of a feature offset
  * @property {boolean} face
+ * @property {string} noun what one of its pictures is called
  * @property {"picture" | "scan" | "roll" | "road" | "sprite"} player
  * @property {boolean} dynamics whether a transition says where a code goes
  * @property {boolean} drive whether a recorded drive lies beside it

@@ -75,7 +75,7 @@ class Row {
     }, icon("unlock"));
     this.reset = h("button", {
       type: "button", class: "tool", "aria-label": `Reset ${axis.label}`,
-      title: "Back to where this face began (or double-click the slider)", onclick: () => panel.handlers.onreset(basis, row),
+      title: "Back to where this picture began (or double-click the slider)", onclick: () => panel.handlers.onreset(basis, row),
     }, icon("reset"));
     const caption = h("div", { class: "caption" }, h("label", { for: id, title: axis.detail }, axis.label), this.output);
     const track = h("div", { class: "track" }, h("div", { class: "rail" }, h("i", { class: "ticks" }), this.band, this.fill), this.input);
