@@ -5,6 +5,7 @@ Frames are uint8 (h, w, 3) or grey (h, w) or (h, w, 1), all of one shape. Nothin
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -57,6 +58,12 @@ def _check_size(height: int, width: int, count: int = 1) -> None:
         raise MediaError(f"The picture would have {width} x {height} px; use at most {MAX_SIDE} a side.")
     if height * width * count > MAX_FILM_PIXELS:
         raise MediaError(f"The film would have {count} frames of {width} x {height} px; make it shorter or smaller.")
+
+
+def data_uri(image: np.ndarray, kind: str = "png") -> str:
+    """A picture as an address that holds it: "png", or "webp" with little loss."""
+    data = png(image) if kind == "png" else webp_still(image, quality=86)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def upscale(image: np.ndarray, factor: float) -> np.ndarray:

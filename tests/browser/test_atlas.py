@@ -8,6 +8,7 @@ import re
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.waiting import CANVAS, PATIENCE, VIEW, eventually, settled, shows, sweep, until
 from tests.tiny import SIZE, pattern, write_bundle
 from vae.bundles.bundle import Bundle
+from vae.photos.aligning import usual_eyes
 from vae.space import latent, packing, views
 from vae.space.neighbours import nearest
 from vae.web.core.state import FIRST_SEED, FIRST_TEMPERATURE
@@ -314,6 +316,35 @@ def test_pictures_are_placed_on_the_map_and_the_keyboard_reads_it(
     page.keyboard.press("+")
     page.keyboard.press("Enter")
     expect(page.locator(".pane h3")).to_be_visible()
+
+
+def test_eyes_that_are_not_found_are_marked_by_keyboard(site: tuple[str, Bundle, Bundle], page: Page) -> None:
+    page.goto(f"{site[0]}/atlas?model=faces-128")
+    page.locator(f"{MAP}[data-count]").wait_for()
+    wall = np.array(
+        Image.fromarray(np.random.default_rng(3).integers(90, 160, (9, 9, 3), np.uint8)).resize((800, 800), 0)
+    )
+    file = io.BytesIO()
+    Image.fromarray(wall).save(file, "PNG")
+    photo = {"name": "wall.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    page.get_by_test_id("drop-input").set_input_files([photo])
+    dialog = page.get_by_role("dialog", name="Where are the eyes in wall.png?")
+    dialog.get_by_role("button", name="Leave it out").click()
+    expect(page.locator(".notice")).to_contain_text("wall.png: no face was found in it")
+    page.get_by_test_id("drop-input").set_input_files([photo])
+    eye = dialog.get_by_role("button", name="Left eye in the picture of wall.png")
+    eye.focus()
+    before = eye.get_attribute("transform")
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    assert eye.get_attribute("transform") != before
+    with page.expect_request(lambda request: "/api/atlas/place" in request.url) as asked:
+        dialog.get_by_test_id("use-eyes").press("Enter")
+    page.locator(f'{MAP}[data-placed="1"]').wait_for()
+    expect(dialog).to_have_count(0)
+    x0, y0, x1, y1 = (float(v) for v in parse_qs(urlsplit(asked.value.url).query)["eyes"][0].split(","))
+    (a0, b0), (a1, b1) = usual_eyes(wall)
+    assert (x0, x1, y1) == pytest.approx((a0, a1, b1), abs=0.02) and y0 == pytest.approx(b0 + 4 * 10, abs=0.02)
 
 
 def test_on_a_phone_the_map_and_its_pane_fit(site: tuple[str, Bundle, Bundle], browser: Browser) -> None:

@@ -19,7 +19,10 @@ from PIL import Image
 
 from tests.space.lab import write_lab
 from tests.tiny import pattern
+from tests.web.asgi import Answer
+from tests.web.asgi import ask as routed
 from vae.bundles.bundle import Bundle
+from vae.photos.aligning import align
 from vae.space import views
 from vae.space.neighbours import nearest
 
@@ -154,6 +157,30 @@ def test_dropped_pictures_are_encoded_and_the_rest_is_named(site: tuple[str, Bun
     assert [text.split(":")[0] for text in answer["refused"]] == ["notes.txt", "big.png"]
     assert json.loads(ask(site, "place?name=x.png", b"text"))["placed"] == []
     assert not list(Path(site[1].path).parents[1].rglob("*.png"))  # nothing was written
+
+
+def test_a_photo_without_a_face_comes_back_for_its_eyes_to_be_marked(bundle: Bundle) -> None:
+    def place(query: str, data: bytes) -> Answer:
+        return routed("POST", f"/api/atlas/place?model=faces-128&name=wall.png{query}", data=data)
+
+    rng = np.random.default_rng(3)
+    wall = np.array(Image.fromarray(rng.integers(90, 160, (9, 12, 3), np.uint8)).resize((1200, 900), 0))
+    file = io.BytesIO()
+    Image.fromarray(wall).save(file, "PNG")
+    answer = place("", file.getvalue()).json()
+    (unseen,) = answer["unseen"]
+    assert not answer["placed"] and "No face was found" in answer["refused"][0]
+    assert unseen["size"] == [1200, 900] and unseen["photo"].startswith("data:image/webp;base64,")
+    (x0, y0), (x1, y1) = unseen["eyes"]
+    assert 150 < x0 < x1 < 1050 and y0 == y1  # where a face that fills the middle square has them
+    (placed,) = place("&eyes=700,400,500,420", file.getvalue()).json()["placed"]
+    crop = align(wall, ((500, 420), (700, 400)), bundle.eyes, bundle.image_size)
+    assert np.frombuffer(base64.b64decode(placed["mu"]), "<f4") == pytest.approx(
+        bundle.encode(crop[None])[0][0], abs=1e-5
+    )
+    for wrong in ("1,2,3", "a,b,c,d", "nan,0,1,1", "-9e5,0,-8e5,0", "5,5,5,5"):
+        assert place(f"&eyes={wrong}", file.getvalue()).status == 400, wrong
+    assert place("&eyes=1,1,40,1", b"text").status == 400
 
 
 @pytest.mark.parametrize(

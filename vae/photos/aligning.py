@@ -141,6 +141,15 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return np.array(crop)
 
 
+def usual_eyes(image: np.ndarray, template: Eyes = TEMPLATE, size: int = 128) -> Eyes:
+    """Where the eyes of a picture (h, w, ...) are if a face fills its middle square as those of the template do."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    left, top, scale = (width - side) / 2, (height - side) / 2, side / size
+    (x0, y0), (x1, y1) = template
+    return (left + x0 * scale, top + y0 * scale), (left + x1 * scale, top + y1 * scale)
+
+
 def align(image: np.ndarray, eyes: Eyes, template: Eyes = TEMPLATE, size: int = 128) -> np.ndarray:
     """Turn, scale and shift a picture so that its eyes land on the template -> uint8 (size, size, 3).
 

@@ -7,7 +7,7 @@ Points are (x, y) in pixels, (0, 0) in the middle of the top left pixel. Picture
 
 from vae.data.kinds import MAX_BYTES, PictureError
 from vae.data.pictures import read_image
-from vae.photos.aligning import TEMPLATE, Eyes, FaceError, Point, align, align_matrix
+from vae.photos.aligning import TEMPLATE, Eyes, FaceError, Point, align, align_matrix, usual_eyes
 from vae.photos.describing import SAME_PERSON, describe, same_person
 from vae.photos.finding import (
     MIN_EYE_DISTANCE,
@@ -26,5 +26,5 @@ ImageError = PictureError  # the name that pages catch
 __all__ = [
     "MAX_BYTES", "MIN_EYE_DISTANCE", "SAME_PERSON", "TEMPLATE", "USABLE_EYE_DISTANCE", "Eyes", "Face", "FaceError", "Faces", "ImageError", "Point",
     "align", "align_matrix", "check_face", "describe", "detail", "feather_mask", "find_face", "find_faces",
-    "paste_back", "read_image", "remark", "same_person",
+    "paste_back", "read_image", "remark", "same_person", "usual_eyes",
 ]  # fmt: skip

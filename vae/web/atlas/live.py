@@ -66,7 +66,7 @@ def mount(bundle: Bundle, here: Current) -> None:
         "temperature": here.temperature,
         "axes": taught.version(bundle),
     }
-    show = component("atlas/atlas", ("atlas/atlas", "atlas/side", "live/players/players"), SKELETON)
+    show = component("atlas/atlas", ("atlas/atlas", "atlas/side", "live/eyes", "live/players/players"), SKELETON)
     show(key=key_of(bundle), data=data, on_code_change=lambda: None, on_event_change=lambda: None)
 
 

@@ -174,7 +174,7 @@ def open_photo(bundle: Bundle, data: bytes, name: str) -> Source:
     if bundle.eyes is None:
         return photo_source(bundle, photo, name[:60])
     seen = faces.find_faces(photo)
-    eyes = None if seen else state.guess_eyes(photo, bundle)
+    eyes = None if seen else faces.usual_eyes(photo, bundle.eyes, bundle.image_size)
     return photo_source(bundle, photo, name[:60], eyes=eyes, seen=seen)
 
 
@@ -287,12 +287,6 @@ def figures(person: Person) -> str | None:
     return f"{like(person.before)} \u2192 {like(person.after)}{verdict}"
 
 
-def data_uri(image: np.ndarray, kind: str = "png") -> str:
-    """A picture for the component."""
-    data = media.png(image) if kind == "png" else media.webp_still(image, quality=86)
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
 def region(source: Source) -> tuple[int, int, int, int]:
     """The part of a photo that its card shows (left, top, right, bottom): its faces, and room for the eye marks."""
     height, width = source.photo.shape[:2]
@@ -319,8 +313,8 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             "z": b64(source.z),
             "delta": None if source.delta is None else b64(source.delta),
             "feature": None if source.feature is None else source.feature.id,
-            "crop": data_uri(source.crop),
-            "recon": data_uri(reconstruct(bundle, [source])[0]),
+            "crop": media.data_uri(source.crop),
+            "recon": media.data_uri(reconstruct(bundle, [source])[0]),
             "remark": source.remark,
             "photo": None,
             "faces": [],
@@ -331,7 +325,7 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
             part = source.photo[top:bottom, left:right]
             small = media.upscale(part, min(1.0, SHOWN_SIDE / max(part.shape)))
             person.shown |= {
-                "photo": data_uri(small, "webp"),
+                "photo": media.data_uri(small, "webp"),
                 "region": [left, top, right - left, bottom - top],
                 "eyes": source.eyes,
                 "faces": [{"box": face.box} for face in source.found],
@@ -345,14 +339,18 @@ def samples(bundle: Bundle) -> list[dict[str, Any]]:
     """The ready samples as little pictures; the astronaut where scikit-image has her."""
     z = np.concatenate([latent.sample(bundle, seed, SAMPLE_TEMPERATURE) for seed in SAMPLE_SEEDS])
     found = [
-        {"index": i, "label": f"Drawn {noun(bundle)}, seed {seed}", "picture": data_uri(media.resize(picture, 96))}
+        {
+            "index": i,
+            "label": f"Drawn {noun(bundle)}, seed {seed}",
+            "picture": media.data_uri(media.resize(picture, 96)),
+        }
         for i, (seed, picture) in enumerate(zip(SAMPLE_SEEDS, bundle.decode(z)))
     ]
     portrait = astronaut() if bundle.eyes is not None else None
     if portrait is not None:
         label = "Astronaut Eileen Collins (NASA, public domain)"
         found.append(
-            {"index": len(found), "label": label, "picture": data_uri(media.resize(portrait[:230, 110:340], 96))}
+            {"index": len(found), "label": label, "picture": media.data_uri(media.resize(portrait[:230, 110:340], 96))}
         )
     return found
 
@@ -392,7 +390,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
         "refinable": any(not here.sources[i].refined for i in refinable(bundle, here.sources)),
         "temperature": SAMPLE_TEMPERATURE,
     }
-    styles = ("live/sliders", "blend/blend", "blend/people", "blend/mixes", "live/players/players")
+    styles = ("live/sliders", "blend/blend", "live/eyes", "blend/people", "blend/mixes", "live/players/players")
     show = component("blend/blend", styles, SKELETON)
     on_event = lambda: handle(bundle, here, st.session_state[key]["event"])  # noqa: E731
     show(key=key, data=data, on_blend_change=lambda: None, on_event_change=on_event)

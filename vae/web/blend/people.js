@@ -6,8 +6,8 @@
 
 import { context } from "../live/canvas.js";
 import { h, icon, svg } from "../live/dom.js";
+import { eyeMarks } from "../live/eyes.js";
 import { toBase64 } from "../live/floats.js";
-import { clamp } from "../live/numbers.js";
 
 export const LETTERS = ["A", "B", "C", "D"];
 const MAX_BYTES = 20 * 2 ** 20;
@@ -160,68 +160,13 @@ export class People {
 
   /* The photo with its faces and the two eye marks. */
   #photo({ photo, region: [left, top, width, height], faces, eyes }, slot) {
-    const overlay = svg("svg", { viewBox: `${left} ${top} ${width} ${height}`, class: "marks", role: "group" });
+    const overlay = eyeMarks({ region: [left, top, width, height], eyes, of: LETTERS[slot], onsettle: (points) => this.send("eyes", { slot, eyes: points }) });
     const unit = Math.max(width, height) / 100;
-    faces.forEach(({ box }, i) => {
+    overlay.prepend(...faces.map(({ box }, i) => {
       const frame = svg("rect", { x: box[0], y: box[1], width: box[2] - box[0], height: box[3] - box[1], rx: 2 * unit, class: "face", "stroke-width": 0.7 * unit });
       frame.addEventListener("click", () => faces.length > 1 && (this.#busy(slot), this.send("face", { slot, index: i })));
-      overlay.append(frame);
-    });
-    const points = eyes.map((eye) => [...eye]);
-    const line = svg("line", { class: "between", "stroke-width": 0.5 * unit });
-    overlay.append(line);
-    const marks = points.map((_, i) => {
-      const label = `${i ? "Right" : "Left"} eye in the picture of ${LETTERS[slot]}; move it with the arrow keys`;
-      const mark = svg("g", { class: "eye", tabindex: 0, role: "button", "aria-label": label });
-      mark.append(svg("circle", { r: 5.5 * unit, class: "grip" }), svg("circle", { r: 1.9 * unit, class: "ring", "stroke-width": 0.8 * unit }));
-      overlay.append(mark);
-      return mark;
-    });
-    const draw = () => {
-      marks.forEach((mark, i) => mark.setAttribute("transform", `translate(${points[i][0]} ${points[i][1]})`));
-      points.forEach(([x, y], i) => {
-        line.setAttribute(`x${i + 1}`, String(x));
-        line.setAttribute(`y${i + 1}`, String(y));
-      });
-    };
-    draw();
-    const settle = () => {
-      if (points.some((p, i) => p[0] !== eyes[i][0] || p[1] !== eyes[i][1])) this.send("eyes", { slot, eyes: points });
-    };
-    const place = (i, x, y) => {
-      points[i] = [clamp(x, left, left + width), clamp(y, top, top + height)];
-      draw();
-    };
-    marks.forEach((mark, i) => {
-      let held = false;
-      mark.addEventListener("pointerdown", (event) => {
-        held = true;
-        mark.setPointerCapture(event.pointerId);
-        event.preventDefault();
-        mark.focus();
-      });
-      mark.addEventListener("pointermove", (event) => {
-        if (!held) return;
-        const area = overlay.getBoundingClientRect();
-        place(i, left + ((event.clientX - area.left) / area.width) * width, top + ((event.clientY - area.top) / area.height) * height);
-      });
-      for (const name of ["pointerup", "pointercancel"]) {
-        mark.addEventListener(name, () => {
-          if (held) settle();
-          held = false;
-        });
-      }
-      let waiting = 0;
-      mark.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-        if (!step) return;
-        event.preventDefault();
-        const size = Math.max(1, width / 400) * (event.shiftKey ? 5 : 1);
-        place(i, points[i][0] + size * step[0], points[i][1] + size * step[1]);
-        clearTimeout(waiting);
-        waiting = setTimeout(settle, 500);
-      });
-    });
+      return frame;
+    }));
     return h("div", { class: "photo-frame" },
       h("div", { class: "photo-fit", style: `aspect-ratio: ${width} / ${height}` }, h("img", { src: photo, alt: "Your photo" }), overlay));
   }

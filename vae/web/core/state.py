@@ -282,17 +282,8 @@ def load_photo(bundle: Bundle, here: Current, data: bytes, name: str, refiner: A
         if found:
             eyes = faces.check_face(found[0]).eyes
         else:  # offered for placing by hand, in the model's own proportions
-            eyes = guess_eyes(image, bundle)
+            eyes = faces.usual_eyes(image, bundle.eyes, bundle.image_size)
     return show_photo(bundle, here, image, name, found, eyes, refiner, start=bool(found) or bundle.eyes is None)
-
-
-def guess_eyes(image: np.ndarray, bundle: Bundle) -> faces.Eyes:
-    """Where the eyes would be if the face filled the middle square as in the model's pictures."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    left, top, scale = (width - side) / 2, (height - side) / 2, side / bundle.image_size
-    (x0, y0), (x1, y1) = bundle.eyes
-    return (left + x0 * scale, top + y0 * scale), (left + x1 * scale, top + y1 * scale)
 
 
 def show_photo(

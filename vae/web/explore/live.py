@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import Any
 
@@ -22,7 +21,7 @@ def describe_photo(photo: Photo | None) -> dict[str, Any] | None:
         return None
     return {
         "id": photo.id,
-        "crop": "data:image/png;base64," + base64.b64encode(media.png(photo.crop)).decode(),
+        "crop": media.data_uri(photo.crop),
         "psnr": photo.psnr,
         "mu": b64(photo.mu),
         "sigma": b64(np.exp(0.5 * photo.logvar)),

@@ -31,25 +31,22 @@ SAMPLES = 12
 MOST = 100  # pictures of one question
 
 
-def address(picture: Array) -> str:
-    """uint8 (s, s, c) -> data address."""
-    return PREFIX + base64.b64encode(media.png(picture)).decode()
-
-
 @lru_cache(maxsize=8)
 def _samples(bundle: Bundle) -> list[dict[str, str]]:
     if (split := known_split(bundle)) is not None:
         held = split[1]
         some = held.images(np.arange(min(SAMPLES, len(held))))
-        return [{"name": f"Held out {i + 1}", "kind": "held out", "src": address(one)} for i, one in enumerate(some)]
+        return [
+            {"name": f"Held out {i + 1}", "kind": "held out", "src": media.data_uri(one)} for i, one in enumerate(some)
+        ]
     found = []
     portrait = astronaut() if bundle.eyes is not None and bundle.channels == 3 else None
     if portrait is not None:
         crop = photo_source(bundle, portrait, "Astronaut").crop
-        found.append({"name": "Astronaut", "kind": "photo", "src": address(crop)})
+        found.append({"name": "Astronaut", "kind": "photo", "src": media.data_uri(crop)})
     for seed in SAMPLE_SEEDS:
         drawn = bundle.decode(bundle.check_z(latent.sample(bundle, seed, SAMPLE_TEMPERATURE)))[0]
-        found.append({"name": f"Drawn, seed {seed}", "kind": "drawn", "src": address(drawn)})
+        found.append({"name": f"Drawn, seed {seed}", "kind": "drawn", "src": media.data_uri(drawn)})
     return found
 
 
@@ -72,7 +69,7 @@ async def dropped(request: Request) -> Response:
             if isinstance(crop, str):
                 refused.append(f"{short}: {crop}")
             else:
-                taken.append({"name": short, "kind": "yours", "src": address(crop)})
+                taken.append({"name": short, "kind": "yours", "src": media.data_uri(crop)})
         return {"pictures": taken, "refused": refused}
 
     return JSONResponse(await in_thread(work), headers=NO_STORE)

@@ -20,6 +20,19 @@ MAX_UNPACKED = 256 * 2**20
 MAX_DROPPED = 100
 
 
+class Unseen(str):
+    """The sentence about a photo in which no face was found, with the photo (h, w, 3): its eyes can be marked by hand."""
+
+    image: np.ndarray
+
+    @classmethod
+    def of(cls, error: FaceError, image: np.ndarray) -> Unseen:
+        """The sentence of an error."""
+        self = cls(error)
+        self.image = image
+        return self
+
+
 def crops(bundle: Bundle, data: bytes, name: str, want_face: bool = True) -> Iterator[tuple[str, np.ndarray | str]]:
     """The pictures of a file, or of a zip, as the model takes them, (s, s, c) uint8, or the sentence why not; with names."""
     for short, content in members(data, name):
@@ -29,9 +42,14 @@ def crops(bundle: Bundle, data: bytes, name: str, want_face: bool = True) -> Ite
         try:
             if len(content) > MAX_IMAGE_BYTES:
                 raise ImageError(f"the picture has more than {MAX_IMAGE_BYTES:,} bytes; use a smaller one")
-            yield short, fit(bundle, read_image(content), want_face)[0]
-        except (FaceError, ImageError) as error:
+            image = read_image(content)
+        except ImageError as error:
             yield short, str(error)
+            continue
+        try:
+            yield short, fit(bundle, image, want_face)[0]
+        except FaceError as error:
+            yield short, Unseen.of(error, image)
 
 
 def members(data: bytes, name: str) -> list[tuple[str, bytes | str]]:
