@@ -112,6 +112,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory):
     return write_lab(tmp_path_factory.mktemp("models") / "lab")
 
 
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """Streamlit runs a page as the module __main__ and leaves it there: other processes would begin with that page."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
+
+
 @pytest.fixture(scope="module")
 def bundle():
     """The model of faces that ships, where a module has no `bundle` of its own."""
