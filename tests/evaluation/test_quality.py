@@ -17,7 +17,7 @@ from vae.bundles.bundle import open_bundle
 from vae.bundles.figures import evaluate
 from vae.config import DataConfig
 from vae.data.sets import open_data
-from vae.evaluation import quality
+from vae.evaluation import edits, quality
 from vae.likeness import psnr
 from vae.networks.perceptual import Perceptual
 from vae.photos.feature import Feature
@@ -130,9 +130,9 @@ def test_one_pass_is_measured_with_the_offsets_that_the_encoder_reads(tiny_offse
         seen["again"] = again
         return {}
 
-    def refined(*given: np.ndarray) -> dict[str, float]:
+    def refined(*given: np.ndarray) -> tuple[dict, dict]:
         seen["start"] = given[3]
-        return {}
+        return {}, {}
 
     monkeypatch.setattr(quality, "identity", identity)
     monkeypatch.setattr(quality, "refined", refined)
@@ -149,6 +149,9 @@ def test_refined_faces_begin_at_what_the_encoder_read_and_have_their_features(
     mu, _, delta = bundle.encode_with_offsets(photos)
 
     class Refiner:
+        def prewarm(self, _: object) -> None:
+            pass
+
         def start(self, _: object, images: np.ndarray, z: np.ndarray, delta: np.ndarray) -> SimpleNamespace:
             found = [made[next(iter(np.flatnonzero((mu == code).all(1))))] for code in z]
             return SimpleNamespace(wait=lambda seconds: True, latest=SimpleNamespace(delta=delta, features=found))
@@ -160,9 +163,14 @@ def test_refined_faces_begin_at_what_the_encoder_read_and_have_their_features(
     made = [Feature(offset, offset) for offset in offsets]
     monkeypatch.setattr("vae.photos.refine.Refiner", Refiner)
     monkeypatch.setattr(quality, "identity", lambda *_: {})
+    monkeypatch.setattr("vae.photos.faces.describe", lambda image, _: image.mean((0, 1)).astype(float))
+    monkeypatch.setattr("vae.photos.faces.find_faces", lambda image: [image])
     expected = psnr(photos, bundle.decode(mu, delta, feature=offsets)).mean()
     assert expected != pytest.approx(psnr(photos, bundle.decode(mu, delta)).mean())
-    assert quality.refined(bundle, photos, mu, delta)["psnr"] == pytest.approx(expected)
+    figures, sheets = quality.refined(bundle, photos, mu, delta)
+    assert figures["psnr"] == pytest.approx(expected) and figures["seconds"] >= 0
+    assert figures["mixes"]["pairs"] == 4 and figures["mixes"]["one_face"] == 1
+    assert sheets["mixes"].shape == (4 * 32, edits.STEPS * 32, 3) and sheets["edits"].shape[0] == 5 * 32
 
 
 def test_reports_that_cannot_be_made(tiny_style_bundle: Path, capsys) -> None:

@@ -6,6 +6,7 @@ which no training here has seen. Needs torch.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae import media
+from vae.evaluation import edits
 from vae.likeness import coverage, frechet, psnr, ssim
 from vae.photos import faces
 from vae.photos.feature import mixed
@@ -28,6 +30,7 @@ Say = Callable[[str], None]
 BATCH = 16
 LEAST, MOST = 50, 5000
 SHEET = 32  # pictures on a sheet
+ROWS = 20  # people on a sheet of rows
 
 
 def posterior(mu: Array, logvar: Array) -> dict[str, float]:
@@ -73,6 +76,8 @@ def made_pictures(bundle: Bundle, mu: Array, seed: int) -> Iterator[tuple[str, A
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
     return round(value, 4) if isinstance(value, float) else value
 
 
@@ -143,7 +148,9 @@ def report(
         say("compared identities")
         if refine:
             rows = np.linspace(0, len(photos) - 1, refine).astype(int)
-            figures["refined"] = refined(bundle, photos[rows], mu[rows], None if delta is None else delta[rows])
+            once = None if delta is None else delta[rows]
+            figures["refined"], more = refined(bundle, photos[rows], mu[rows], once, say)
+            sheets |= more
     return _rounded(figures), sheets
 
 
@@ -162,23 +169,53 @@ def identity(bundle: Bundle, photos: Array, again: Array) -> dict[str, float]:
     }
 
 
-def refined(bundle: Bundle, photos: Array, mu: Array, delta: Array | None = None) -> dict[str, float]:
-    """The same for faces that were refined as on the Blend page, and their PSNR. delta: what the encoder read."""
+def refined(
+    bundle: Bundle, photos: Array, mu: Array, delta: Array | None = None, say: Say = lambda text: None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The same for faces that were refined as on the Blend page, with their PSNR and seconds; under edits; in mixes.
+
+    delta: what the encoder read. Also sheets: of each person photo, refined and edited; of each pair the mixes.
+    """
     from vae.photos.refine import Refiner
 
-    refiner, parts, features = Refiner(), [], []
+    refiner, parts, features, times = Refiner(), [], [], []
+    refiner.prewarm(bundle)
     try:
         for start in range(0, len(photos), 4):
             part = slice(start, start + 4)
+            began = time.perf_counter()
             job = refiner.start(bundle, photos[part], mu[part], delta=None if delta is None else delta[part])
             if not job.wait(600) or job.latest is None:
                 raise ValueError("refining took too long; refine fewer faces")
+            times.append((time.perf_counter() - began) / len(photos[part]))
             parts.append(job.latest.delta)
             features += job.latest.features
     finally:
         refiner.close()
-    again = bundle.decode(mu, np.concatenate(parts), feature=mixed(features, np.eye(len(mu))))
-    return {"images": len(photos), "psnr": float(psnr(photos, again).mean()), **identity(bundle, photos, again)}
+    say("refined")
+    found = edits.Refined(mu, delta, np.concatenate(parts), features)
+    again = bundle.decode(mu, found.delta, feature=mixed(features, np.eye(len(mu))))
+    figures = {
+        "images": len(photos),
+        "psnr": float(psnr(photos, again).mean()),
+        "seconds": float(np.median(times)),
+        **identity(bundle, photos, again),
+    }
+    people = edits.described(bundle, photos)
+    figures["edits"], moved = edits.under_edits(bundle, people, found)
+    say("edited")
+    sheets = {"edits": _rows([photos, again, *moved])}
+    if len(photos) > 1:
+        pictures = edits.mixes(bundle, found)
+        figures["mixes"] = edits.in_mixes(bundle, people, pictures)
+        sheets["mixes"] = _rows(list(pictures.swapaxes(0, 1)))
+    return figures, sheets
+
+
+def _rows(columns: list[Array]) -> Array:
+    """A sheet with a row a person, of the first ones; columns: a kind of picture each, (N, s, s, c)."""
+    rows = np.stack([column[:ROWS] for column in columns], 1)
+    return media.sheet(rows.reshape(-1, *rows.shape[2:]), len(columns))
 
 
 def _pairs(a: Array, b: Array) -> Array:
