@@ -5,8 +5,10 @@ The part of `python -m vae bench` that vae.evaluation.bench puts together with t
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,10 @@ DRAG = """async (slider, seconds) => {
 
 UNTIL_PARTED = """async (silhouette) => {
     while (!(Number(silhouette.textContent) > 0.2)) await new Promise(requestAnimationFrame);
+}"""
+
+FIRST = """async (canvas) => {
+    while (!(Number(canvas.dataset.frame) >= 1)) await new Promise(requestAnimationFrame);
 }"""
 
 DRIVE = """async (canvas, seconds) => {
@@ -125,3 +131,65 @@ def drive(url: str, browser: Any, row: Row) -> None:
     row("Drive, roads-64, a key held", [canvas.evaluate(DRIVE, SECONDS) for _ in range(ROUNDS)], "frames/s", 1)
     page.keyboard.up("ArrowLeft")
     page.context.close()
+
+
+def slow_line(url: str, browser: Any, row: Row) -> None:
+    """The first face of a new visitor behind a line of 500 kB/s with 40 ms to the server and back."""
+    found = []
+    for _ in range(OPENINGS):
+        page = window(browser)
+        line = page.context.new_cdp_session(page)
+        line.send("Network.enable")
+        line.send(
+            "Network.emulateNetworkConditions",
+            {"offline": False, "latency": 40, "downloadThroughput": 500_000, "uploadThroughput": 500_000},
+        )
+        start = time.perf_counter()
+        page.goto(url, wait_until="commit")
+        page.locator('[data-testid="live-canvas"][data-frame]').wait_for(timeout=120_000)
+        page.get_by_test_id("live-canvas").evaluate(FIRST)
+        found.append(time.perf_counter() - start)
+        page.context.close()
+    row("first face behind a line of 500 kB/s, new browser session", found, "s", 2)
+
+
+def astronaut_files(count: int) -> list[dict[str, Any]]:
+    """scikit-image's astronaut as so many different files, as Playwright takes them."""
+    import io
+
+    from PIL import Image
+    from skimage.data import astronaut
+
+    files = []
+    for k in range(count):
+        out = io.BytesIO()
+        Image.fromarray(astronaut()[:, : 512 - 4 * k]).save(out, "PNG")
+        files.append({"name": f"astronaut-{k}.png", "mimeType": "image/png", "buffer": out.getvalue()})
+    return files
+
+
+def memory(url: str, browser: Any, row: Row) -> None:
+    """What a session with four refined photos on Blend adds to the app, once a first one has loaded all it needs."""
+
+    def resident() -> float:
+        with urllib.request.urlopen(f"{url}/api/health") as answer:
+            return json.load(answer)["rss"] / 2**20
+
+    before, pages = 0.0, []
+    for session in range(4):
+        page = window(browser)
+        pages.append(page)  # they stay open
+        page.goto(f"{url}/blend")
+        for slot, file in enumerate(astronaut_files(4)):
+            choose = page.get_by_test_id(f"choose-{slot}")
+            choose.wait_for(state="attached", timeout=60_000)
+            with page.expect_file_chooser() as chooser:
+                choose.evaluate("button => button.click()")
+            chooser.value.set_files(file)
+            page.locator(f'.card.with-photo[data-slot="{slot}"]').wait_for(timeout=60_000)
+        page.get_by_test_id("refine").click()
+        page.locator(".refining:not([hidden])").wait_for(timeout=60_000)
+        page.locator(".refining").wait_for(state="hidden", timeout=180_000)
+        if session == 0:
+            before = resident()
+    row("app, for each further session with four refined photos", [(resident() - before) / 3], "MB", 0)

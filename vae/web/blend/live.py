@@ -44,7 +44,7 @@ from vae.space.errors import LatentError
 from vae.space.mixing import BlendError
 from vae.web.core import services, state
 from vae.web.core.http import b64
-from vae.web.core.mount import component, describe, noun, usual_sigma
+from vae.web.core.mount import component, describe, noun
 
 KEY = "blend-desk"
 SHOWN_SIDE = 640  # px of a photo on its card
@@ -403,33 +403,12 @@ def adopt(bundle: Bundle, here: Desk) -> None:
         for part in blend.blend_codes(bundle, here.sources, here.weights[None], here.path, here.shift)
     )
     z, delta = blend.flatten(bundle, z, delta)
-    z = state.grid(bundle.check_z(z), bundle)
-    photo = None
-    if delta is not None:
-        picture = here.picture(bundle)
-        once = bundle.decode(z)[0]
-        offset = blend.blend_feature(bundle, here.sources, here.weights[None])
-        whole = None
-        if offset is not None:
-            whole = Feature(offset[0].astype(np.float16), bundle.feature_map(z, delta[None])[0].astype(np.float16))
-        made = bundle.decode(z, delta[None], feature=offset)[0]
-        photo = state.Photo(
-            id=secrets.token_urlsafe(9),
-            name="Blend",
-            image=media.rgb(picture),
-            found=[],
-            eyes=bundle.eyes,
-            crop=picture,
-            mu=z,
-            logvar=2 * np.log(usual_sigma(bundle)),
-            once=once,
-            psnr=state.psnr(picture, once),
-            delta=delta,
-            feature=whole,
-            refined_psnr=state.psnr(picture, made),
-        )
-        state.studio().photos[photo.id] = photo
-    state.current(bundle).put(z, photo)
+    offset = blend.blend_feature(bundle, here.sources, here.weights[None])
+    whole = None
+    if delta is not None and offset is not None:
+        anchor = bundle.feature_map(state.grid(bundle.check_z(z), bundle), delta[None])
+        whole = Feature(*(part[0].astype(np.float16) for part in (offset, anchor)))
+    state.carry(bundle, state.current(bundle), z, delta, whole, "Blend", here.picture(bundle))
 
 
 def link(bundle: Bundle, here: Desk) -> dict[str, str]:

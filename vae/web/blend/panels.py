@@ -292,7 +292,7 @@ class Plain:
         st.markdown(f"**Person {LETTERS[slot]}**")
         offer = {i: sample["label"] for i, sample in enumerate(blend_live.samples(bundle))}
         st.file_uploader(
-            "PNG, JPEG, WebP, HEIC or AVIF, up to 20 MB; it stays in memory",
+            "PNG, JPEG, WebP, HEIC, AVIF or TIFF, up to 20 MB; it stays in memory",
             key=f"plain-file-{slot}",
             on_change=self.take,
             args=(slot,),

@@ -15,11 +15,12 @@ from vae.photos.faces import ImageError
 from vae.photos.finding import remark
 from vae.photos.refine import RefineError
 from vae.web.core.links import is_secure
-from vae.web.core.state import Current, Photo, load_photo, show_photo, studio
+from vae.web.core.saved import SavedError, is_saved
+from vae.web.core.state import Current, Photo, load_photo, open_saved, show_photo, studio
 
 WIDE = 640
 MARK = (45, 212, 191)
-REFUSALS = (ImageError, FaceError, BundleError, RefineError)
+REFUSALS = (ImageError, FaceError, BundleError, RefineError, SavedError)
 
 
 def marked(photo: Photo) -> bytes:
@@ -92,7 +93,8 @@ def panel(bundle: Bundle, here: Current, refiner: Any) -> None:
         file = st.camera_input(what, key=f"camera-{bundle.name}")
     else:
         file = st.file_uploader(
-            f"{what}. PNG, JPEG, WebP, HEIC or AVIF, up to 20 MB; it stays in memory.",
+            f"{what}. PNG, JPEG, WebP, HEIC, AVIF or TIFF, up to 20 MB; it stays in memory. "
+            "Or a code that was saved here.",
             key=f"upload-{bundle.name}",
             max_upload_size=20,
         )
@@ -102,7 +104,11 @@ def panel(bundle: Bundle, here: Current, refiner: Any) -> None:
     elif files.get(bundle.name) != file.file_id:
         files[bundle.name] = file.file_id
         studio().drafts.pop(bundle.name, None)
-        attempt(bundle, lambda: load_photo(bundle, here, file.getvalue(), file.name, refiner))
+        data = file.getvalue()
+        if is_saved(data):
+            attempt(bundle, lambda: open_saved(bundle, here, data, file.name))
+        else:
+            attempt(bundle, lambda: load_photo(bundle, here, data, file.name, refiner))
     if bundle.name in studio().refusals:
         st.warning(studio().refusals[bundle.name], icon=":material/info:")
     photo = studio().drafts.get(bundle.name)

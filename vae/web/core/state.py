@@ -21,6 +21,8 @@ from vae.photos import faces
 from vae.photos.feature import Feature, guessed
 from vae.space import latent, packing
 from vae.space.errors import LatentError
+from vae.web.core.mount import usual_sigma
+from vae.web.core.saved import read_saved
 
 DEFAULT_MODEL = "faces-128"
 FIRST_SEED, FIRST_TEMPERATURE = 49, 0.7
@@ -284,6 +286,36 @@ def load_photo(bundle: Bundle, here: Current, data: bytes, name: str, refiner: A
         else:  # offered for placing by hand, in the model's own proportions
             eyes = faces.usual_eyes(image, bundle.eyes, bundle.image_size)
     return show_photo(bundle, here, image, name, found, eyes, refiner, start=bool(found) or bundle.eyes is None)
+
+
+def carry(
+    bundle: Bundle, here: Current, z: np.ndarray, delta: np.ndarray | None, feature: Feature | None, name: str,
+    picture: np.ndarray | None = None, detail: float = 1.0,
+) -> None:  # fmt: skip
+    """Make a code (d,) with style offsets (L, S) and a feature the current one, without a photo behind it.
+
+    picture (s, s, c): what it stands for, where that is more than they draw.
+    """
+    z = grid(bundle.check_z(z), bundle)
+    photo = None
+    if delta is not None or feature is not None:
+        delta = np.zeros((bundle.levels, bundle.style_size), np.float32) if delta is None else delta
+        offset = None if feature is None else detail * feature.offset.astype(np.float32)
+        made = bundle.decode(z, delta[None], feature=offset, anchor=None if feature is None else feature.anchor)[0]
+        picture, once = made if picture is None else picture, bundle.decode(z)[0]
+        photo = Photo(
+            secrets.token_urlsafe(9), name, media.rgb(picture), [], bundle.eyes, picture, z,
+            2 * np.log(usual_sigma(bundle)), once, psnr(picture, once),
+            delta=delta, feature=feature, refined_psnr=psnr(picture, made), detail=detail,
+        )  # fmt: skip
+        studio().photos[photo.id] = photo
+    here.put(z, photo)
+
+
+def open_saved(bundle: Bundle, here: Current, data: bytes, name: str) -> None:
+    """Make a code that the app has saved the current one. Raises SavedError."""
+    found = read_saved(bundle, data)
+    carry(bundle, here, found.z, found.delta, found.feature, name[:60], detail=found.detail)
 
 
 def show_photo(
