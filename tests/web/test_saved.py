@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,9 @@ from skimage import data as pictures
 from tests.pictures import photo_file
 from vae.bundles.bundle import Bundle
 from vae.photos.feature import Feature
+from vae.photos.sources import sample_source
+from vae.space import mixing
+from vae.web.blend.saved import read_blend
 from vae.web.core import state
 from vae.web.core.saved import SavedError, is_saved, read_saved
 from vae.web.explore.export import code_json, code_npz
@@ -56,6 +61,54 @@ def test_a_saved_code_opens_to_the_same_pixels(bundle: Bundle, monkeypatch, save
     assert (there.photo is None) == (not photo)
     if photo:
         assert there.photo.detail == pytest.approx(0.6) and there.photo.name == "code.npz"
+
+
+def test_a_saved_blend_opens_to_the_same_pixels(bundle: Bundle) -> None:
+    from vae.web.blend import live as blend_live
+    from vae.web.blend.panels import code
+
+    rng = np.random.default_rng(2)
+    shape = bundle.model.feature_shape
+    here = blend_live.Desk(bundle.digest)
+    for k in range(3):
+        source = sample_source(bundle, k)
+        if k != 1:  # two photos and a drawn face
+            delta = rng.normal(0, 0.1, (bundle.levels, bundle.style_size)).astype(np.float32)
+            feature = Feature(rng.normal(size=shape).astype(np.float16), np.zeros(shape, np.float16))
+            source = replace(source, delta=delta, feature=feature)
+        here.people.append(blend_live.Person(source))
+    here.weights = mixing.check_weights(rng.uniform(size=(bundle.levels, 3)), bundle.levels, 3)
+    here.path, here.shift = "lerp", rng.normal(0, 0.2, bundle.latent_size).astype(np.float32)
+    picture, data = here.picture(bundle), code(bundle, here)
+    there = blend_live.Desk(bundle.digest)
+    event = {"name": "photo", "slot": 0, "file": "blend.npz", "data": base64.b64encode(data).decode()}
+    blend_live.handle(bundle, there, event)
+    assert there.notice is None and len(there.people) == 3 and there.path == "lerp"
+    assert np.array_equal(there.picture(bundle), picture)
+    event["data"] = base64.b64encode(code_npz_of_another(data)).decode()
+    blend_live.handle(bundle, there, event)
+    assert "another model" in there.notice and len(there.people) == 3  # as it was
+
+
+def code_npz_of_another(data: bytes) -> bytes:
+    with np.load(io.BytesIO(data)) as file:
+        return npz(**{**dict(file), "about": np.array(json.dumps({"model": "other", "hash": "0" * 12}))})
+
+
+def test_files_that_are_no_blend_are_refused_by_a_sentence(bundle: Bundle) -> None:
+    z, about = np.zeros((2, bundle.latent_size), np.float32), np.array(json.dumps({"hash": bundle.digest}))
+    for arrays, words in (
+        ({"z": z}, "no blend"),
+        ({"z": z, "weights": np.ones((1, 5)), "about": about}, "does not fit"),
+        ({"z": z[:, :4], "weights": np.ones((6, 2)), "about": about}, "does not fit"),
+        ({"z": np.zeros((9, z.shape[1])), "weights": np.ones((6, 9)), "about": about}, "9 codes"),
+        ({"z": z, "weights": np.ones((6, 2)), "about": np.array("nonsense")}, "does not fit"),
+        ({"z": z, "weights": np.ones((6, 2)), "about": np.array("[]")}, "does not fit"),
+        ({"z": z, "weights": np.ones((6, 2)), "about": about, "delta": np.zeros((1, 1))}, "delta"),
+        ({"z": z, "weights": np.ones((6, 2)), "about": about, "shift": z[0] * np.nan}, "shift"),
+    ):
+        with pytest.raises(SavedError, match=words):
+            read_blend(bundle, npz(**arrays))
 
 
 def test_photos_and_sets_are_no_saved_codes() -> None:

@@ -42,13 +42,17 @@ from vae.photos.sources import (
 from vae.space import latent, mixing, packing
 from vae.space.errors import LatentError
 from vae.space.mixing import BlendError
+from vae.web.blend.saved import read_blend
 from vae.web.core import services, state
 from vae.web.core.http import b64
 from vae.web.core.mount import component, describe, noun
+from vae.web.core.saved import SavedError, is_saved
 
 KEY = "blend-desk"
 SHOWN_SIDE = 640  # px of a photo on its card
-SENTENCES = (BlendError, BundleError, faces.FaceError, faces.ImageError, LatentError, MediaError, RefineError)
+SENTENCES = (
+    BlendError, BundleError, faces.FaceError, faces.ImageError, LatentError, MediaError, RefineError, SavedError
+)  # fmt: skip
 
 SKELETON = """
 <div class="frame"><div class="live blend skeleton" aria-hidden="true">
@@ -178,6 +182,13 @@ def open_photo(bundle: Bundle, data: bytes, name: str) -> Source:
     return photo_source(bundle, photo, name[:60], eyes=eyes, seen=seen)
 
 
+def open_saved(bundle: Bundle, here: Desk, data: bytes) -> None:
+    """Put a saved blend in place of all that lies on the desk. Raises SavedError."""
+    sources, here.weights, here.path, here.shift = read_blend(bundle, data)
+    here.people, here.at = [Person(source) for source in sources], None
+    here.revision += 1
+
+
 def handle(bundle: Bundle, here: Desk, event: Any) -> None:
     """Do what the component asks; a refusal becomes the notice."""
     here.notice = None
@@ -187,8 +198,12 @@ def handle(bundle: Bundle, here: Desk, event: Any) -> None:
     slot = min(max(slot, 0), len(here.people)) if isinstance(slot, int) else len(here.people)
     try:
         if name == "photo":
-            here.put(slot, open_photo(bundle, _bytes(event.get("data")), str(event.get("file") or "Photo")))
-            services.refiner.prewarm(bundle)
+            data = _bytes(event.get("data"))
+            if is_saved(data):
+                open_saved(bundle, here, data)
+            else:
+                here.put(slot, open_photo(bundle, data, str(event.get("file") or "Photo")))
+                services.refiner.prewarm(bundle)
         elif name == "sample":
             here.put(slot, sample_source(bundle, _whole(event.get("index"))))
         elif name == "draw":

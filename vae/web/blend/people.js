@@ -30,7 +30,7 @@ export class People {
   constructor({ send, say }) {
     this.send = send;
     this.say = say;
-    this.file = h("input", { type: "file", accept: "image/*,.heic,.heif,.avif", hidden: true, "data-testid": "blend-file",
+    this.file = h("input", { type: "file", accept: "image/*,.heic,.heif,.avif,.npz", hidden: true, "data-testid": "blend-file",
       onchange: () => { this.#read(this.file.files?.[0], this.slot); this.file.value = ""; } });
     this.cards = h("div", { class: "cards" });
     this.element = h("section", { class: "people", "aria-label": "People" }, this.cards, this.file);
