@@ -102,6 +102,11 @@ class Bundle:
         return f"Bundle({self.name!r}, {self.digest})"
 
     @property
+    def noun(self) -> str:
+        """What one of its pictures is called."""
+        return "picture" if self.eyes is None else "face"
+
+    @property
     def preview_sizes(self) -> tuple[int, ...]:
         """Lower resolutions that the decoder can stop at, largest first."""
         return (self.image_size // 2, self.image_size // 4) if self.levels else ()

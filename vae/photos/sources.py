@@ -97,8 +97,8 @@ def code_source(bundle: Bundle, z: Array, name: str, delta: Array | None = None)
 
 
 def drawn_source(bundle: Bundle, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> Source:
-    """A face drawn from the prior."""
-    return code_source(bundle, latent.sample(bundle, seed, temperature)[0], f"Drawn face, seed {seed}")
+    """A picture drawn from the prior."""
+    return code_source(bundle, latent.sample(bundle, seed, temperature)[0], f"Drawn {bundle.noun}, seed {seed}")
 
 
 def astronaut() -> Array | None:

@@ -45,7 +45,7 @@ from vae.space.mixing import BlendError
 from vae.web.blend.saved import read_blend
 from vae.web.core import services, state
 from vae.web.core.http import b64
-from vae.web.core.mount import component, describe, noun
+from vae.web.core.mount import component, describe
 from vae.web.core.saved import SavedError, is_saved
 
 KEY = "blend-desk"
@@ -256,7 +256,7 @@ def start_refining(bundle: Bundle, here: Desk) -> None:
     """Refine all photos in one batch, from the start."""
     chosen = refinable(bundle, here.sources)
     if not chosen:
-        raise BlendError(f"Drawn {noun(bundle)}s are the model\u2019s own already; add a photo to refine it.")
+        raise BlendError(f"Drawn {bundle.noun}s are the model\u2019s own already; add a photo to refine it.")
     if here.job:
         here.job.cancel()
     here.chosen = [here.people[i].id for i in chosen]
@@ -356,7 +356,7 @@ def samples(bundle: Bundle) -> list[dict[str, Any]]:
     found = [
         {
             "index": i,
-            "label": f"Drawn {noun(bundle)}, seed {seed}",
+            "label": f"Drawn {bundle.noun}, seed {seed}",
             "picture": media.data_uri(media.resize(picture, 96)),
         }
         for i, (seed, picture) in enumerate(zip(SAMPLE_SEEDS, bundle.decode(z)))

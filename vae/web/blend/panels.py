@@ -20,7 +20,6 @@ from vae.web.blend import live as blend_live
 from vae.web.blend.live import SENTENCES, Desk, Person
 from vae.web.core import services
 from vae.web.core.links import show_link
-from vae.web.core.mount import noun
 from vae.web.core.navigation import open_page
 from vae.web.core.photo import shown
 
@@ -34,7 +33,7 @@ def likeness(bundle: Bundle, here: Desk) -> None:
     photos = [(letter, person) for letter, person in zip(LETTERS, here.people) if person.source.photo is not None]
     if not photos:
         st.caption(
-            f"Drawn {noun(bundle)}s are the model\u2019s own already. Add a photo to see how near the model comes to it."
+            f"Drawn {bundle.noun}s are the model\u2019s own already. Add a photo to see how near the model comes to it."
         )
         return
     lines = ["| Person | one pass | refined | |", "|---|---|---|---|"]

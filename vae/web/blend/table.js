@@ -104,15 +104,16 @@ export class Table {
       made.disabled = full;
       return made;
     };
+    const { noun } = blend.model;
     /** @type {HTMLElement[]} */
     const cells = [h("span"), ...people.map((p, i) => head(p, i, "top")), ...draws.map(({ seed }, j) => drawnCell(
-      heads[j], `Drawn face, seed ${seed}: add as a person`, () => blend.addDrawn(seed), ["head", "top", "drawn"]))];
+      heads[j], `Drawn ${noun}, seed ${seed}: add as a person`, () => blend.addDrawn(seed), ["head", "top", "drawn"]))];
     people.forEach((person, i) => {
       const row = images.slice(i * (k + draws.length), (i + 1) * (k + draws.length));
       cells.push(head(person, i, "side"));
       people.forEach((_, j) => cells.push(tile(row[j], i === j ? `${LETTERS[i]} itself` : `${LETTERS[i]} with ${LETTERS[j]}`, () => this.pick(i, j))));
       draws.forEach(({ seed }, j) => cells.push(drawnCell(
-        row[k + j], `${LETTERS[i]} with drawn face ${seed}`, () => blend.addDrawn(seed, i), ["drawn"])));
+        row[k + j], `${LETTERS[i]} with drawn ${noun} ${seed}`, () => blend.addDrawn(seed, i), ["drawn"])));
     });
     grid.style.setProperty("--columns", String(k + draws.length));
     grid.style.setProperty("--people", String(k));

@@ -50,11 +50,6 @@ def component(module: str, styles: tuple[str, ...], html: str = SKELETON, fetche
     return st.components.v2.component(f"live_{Path(module).name}", html=html, css=css, js=js)
 
 
-def noun(bundle: Bundle) -> str:
-    """What one of its pictures is called."""
-    return "picture" if bundle.eyes is None else "face"
-
-
 def describe(bundle: Bundle) -> dict[str, Any]:
     """What the browser's engine must know of a model."""
     return {
@@ -70,7 +65,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "light": bundle.light,
         "feature": list(bundle.model.feature_shape) if bundle.levels else None,
         "face": bundle.eyes is not None,
-        "noun": noun(bundle),
+        "noun": bundle.noun,
         "player": bundle.player,
         "dynamics": bundle.dynamics,
         "drive": bundle.drive is not None,
