@@ -149,11 +149,11 @@ def test_export_of_a_weights_file(tmp_path, capsys, monkeypatch):
 
     import torch
 
-    from vae import config
+    from vae import config, presets
     from vae.networks.autoencoder import Autoencoder
 
     shape = config.ModelConfig("style", 32, 3, 4, width=0.0625, style_size=16)
-    monkeypatch.setitem(config.PRESETS, "tiny", dataclasses.replace(config.PRESETS["sharp"], model=shape))
+    monkeypatch.setitem(presets.PRESETS, "tiny", dataclasses.replace(presets.PRESETS["sharp"], model=shape))
     torch.manual_seed(0)
     save_file(Autoencoder(shape).state_dict(), tmp_path / "w.safetensors")
     rng = np.random.default_rng(0)

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from vae.config import (
-    PRESETS,
     Config,
     ConfigError,
     DataConfig,
@@ -15,8 +14,8 @@ from vae.config import (
     ObjectiveConfig,
     Recipe,
     TrainingConfig,
-    sharp_recipe,
 )
+from vae.presets import PRESETS, sharp_recipe
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae.config import PRESETS, DataConfig
+from vae.config import DataConfig
 from vae.data.files import DataError
 from vae.data.sets import open_data
 from vae.data.worlds import chorales, roads
 from vae.data.worlds.command import NAMES, world_of
 from vae.data.worlds.rolls import Note, doubtful, to_notes, to_picture
 from vae.data.worlds.world import Sample, World, write_zip
+from vae.presets import PRESETS
 
 COUNT = 8
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from vae.config import PRESETS, DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
+from vae.config import DataConfig, ModelConfig, ObjectiveConfig, Recipe, TrainingConfig
 from vae.data.sets import open_split
+from vae.presets import PRESETS
 from vae.training.loop import TrainingResult, train
 from vae.training.trainer import Trainer
 

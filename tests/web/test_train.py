@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from vae.config import PRESETS, ConfigError, ModelConfig
+from vae.config import ConfigError, ModelConfig
 from vae.jobs import folders, jobs, library, questions
 from vae.jobs.job import Job, write_state
+from vae.presets import PRESETS
 from vae.web.train import recipe as train_recipe
 from vae.web.train.view import may_train
 

@@ -113,8 +113,8 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
     else:
         from safetensors.numpy import load_file
 
-        from vae.config import PRESETS
         from vae.data.sets import open_data, open_split
+        from vae.presets import PRESETS
 
         if args.preset not in PRESETS:
             raise ValueError(f"--preset is {args.preset!r}; choose one of {', '.join(PRESETS)}")

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import torch
 
-from vae.config import PRESETS, Recipe
+from vae.config import Recipe
 from vae.data.imageset import ImageSet
 from vae.data.sets import open_split
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.pixels import to_pixels
+from vae.presets import PRESETS
 from vae.training.loop import train
 from vae.training.losses import reconstruction_loss
 

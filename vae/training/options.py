@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vae.config import PRESETS, STYLE_SIZES, ConfigError, Recipe
+from vae.config import STYLE_SIZES, ConfigError, Recipe
 from vae.data.files import DataError
 from vae.data.looks import look
+from vae.presets import PRESETS
 from vae.training.checkpoint import CHECKPOINT, load_checkpoint
 
 # Short names of the settings that people change most: option, part, key, type, help.

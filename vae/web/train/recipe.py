@@ -8,9 +8,10 @@ from typing import Any
 import streamlit as st
 
 from vae.bundles.contract import BundleError
-from vae.config import PRESETS, STYLE_SIZES, ConfigError, ModelConfig, Recipe
+from vae.config import STYLE_SIZES, ConfigError, ModelConfig, Recipe
 from vae.jobs import jobs, questions
 from vae.jobs.job import JobError
+from vae.presets import PRESETS
 from vae.web.core import services
 
 RECIPES = {
