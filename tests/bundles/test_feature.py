@@ -169,3 +169,13 @@ def test_a_flat_bundle_takes_none(tiny_bundle) -> None:
     flat = open_bundle(tiny_bundle)
     with pytest.raises(BundleError, match="no styles; decode it without a feature offset"):
         flat.decode(np.zeros(2), feature=np.zeros((8, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    "given", [{"feature": "text"}, {"feature": 1.0, "anchor": "text"}, {"delta": "text"}, {"delta": [[1], [1, 2]]}]
+)
+def test_what_is_no_array_of_numbers_is_refused_by_a_sentence(style: Bundle, given: dict) -> None:
+    if "anchor" in given:
+        given = {**given, "feature": np.zeros(style.model.feature_shape, np.float32)}
+    with pytest.raises(BundleError, match="no array of numbers"):
+        style.decode(np.zeros(style.latent_size, np.float32), **given)

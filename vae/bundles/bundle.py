@@ -44,6 +44,14 @@ CLIP_SIGMA = 6.0
 CHUNK = 1  # pictures per run of a network: 8 at once take 320 MB more and leave the caches, 1.4 times the time
 
 
+def _floats(value: Any, what: str) -> Array:
+    """An input of the decoder as float32. Raises BundleError."""
+    try:
+        return np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise BundleError(f"The {what} no array of numbers; give float32 numbers.") from None
+
+
 class Bundle:
     """An open bundle. Make one with `open_bundle`; all methods are safe to call from several threads."""
 
@@ -209,7 +217,7 @@ class Bundle:
         if z.ndim == 2:
             z = np.repeat(z[:, None], self.levels, axis=1)
         shape = (len(z), self.levels, self.style_size)
-        offsets = np.zeros(shape, np.float32) if delta is None else np.asarray(delta, np.float32)
+        offsets = np.zeros(shape, np.float32) if delta is None else _floats(delta, "style offsets are")
         offsets = offsets[None] if offsets.ndim == 2 else offsets
         if offsets.shape != shape or not np.isfinite(offsets).all():
             raise BundleError(
@@ -224,7 +232,7 @@ class Bundle:
         for name, value in (("feature", feature), ("anchor", None if feature is None else anchor)):
             if value is None:
                 continue
-            maps = np.asarray(value, np.float32)
+            maps = _floats(value, f"feature offset's {name} is")
             maps = maps[None] if maps.ndim == 3 else maps
             shape = self.model.feature_shape
             if maps.shape[1:] != shape or len(maps) not in (1, count) or not np.isfinite(maps).all():
