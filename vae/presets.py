@@ -158,11 +158,11 @@ PRESETS |= {
         "chorales",
         "Bach's chorales, 64 px",
         "Four bars as piano rolls",
-        ModelConfig("dense", 64, 3, 192, width=2.0, strips=16),  # a strip is a beat
+        ModelConfig("dense", 64, 3, 192, width=1.5, strips=16),  # a strip is a beat
         500_000,
     ).replace(
         data=_HELD_OUT,
-        objective={"reconstruction": "bernoulli", "beta": 0.03},
+        objective={"reconstruction": "bernoulli", "beta": 0.08},
         training={"learning_rate": 1.5e-3, "clip": 500.0, "precision": "float32"},
     ),
     "people-64": _world(

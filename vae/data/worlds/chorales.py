@@ -155,6 +155,6 @@ WORLD = World(
     order=("key",),
     limits=(
         "Four bars of four voices in sixteenths: no loudness, no words, no form beyond four bars.",
-        "A draw sounds like the style for a bar or two, but breaks rules of voice leading that Bach keeps.",
+        "A draw keeps the voices apart, but breaks rules of voice leading that Bach keeps.",
     ),
 )
