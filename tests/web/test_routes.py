@@ -147,7 +147,8 @@ def test_a_picture_without_a_face_is_told_where_its_eyes_can_be_marked(app_url):
     status, _, body = call(app_url, "POST", "/api/atlas/place?model=faces-128&name=cat.png", photo_file(cat(), "PNG"))
     answer = json.loads(body)
     assert status == 200 and answer["placed"] == []
-    assert answer["refused"][0].startswith("cat.png: No face was found") and "on Explore" in answer["refused"][0]
+    assert answer["refused"][0].startswith("cat.png: No face was found") and "by hand" in answer["refused"][0]
+    assert answer["unseen"][0]["name"] == "cat.png" and len(answer["unseen"][0]["eyes"]) == 2
 
 
 def test_decode_clips_what_lies_far_out(app_url):
