@@ -47,6 +47,26 @@ def test_a_world_blends_pictures_and_has_no_photo_to_lay_a_face_into(page) -> No
         start_refining(roads, Desk(roads.digest))
 
 
+def test_music_begins_with_pieces_of_the_data(page, monkeypatch) -> None:
+    from vae.bundles.registry import default_registry
+    from vae.data.worlds.rolls import to_notes
+    from vae.web.blend.live import samples
+    from vae.web.core import state
+
+    chorales = default_registry().get("chorales-64")
+    page.query_params["model"] = "chorales-64"
+    page.run()
+    assert not page.exception
+    desk = page.session_state["blend-desk"]["chorales-64"]
+    assert [person.source.name for person in desk.people] == ["Piece 1 of the data", "Piece 2 of the data"]
+    assert [sample["label"] for sample in samples(chorales)] == [f"Piece {k} of the data" for k in range(1, 6)]
+    studio = state.Studio()
+    monkeypatch.setattr(state, "studio", lambda: studio)
+    here = state.current(chorales)
+    assert here.seed is None and np.abs(here.z - desk.people[0].source.z).max() < 0.05
+    assert len(to_notes(here.decode(chorales)[0])) > 20
+
+
 def test_plain_page_blends_two_samples_and_makes_a_film(page, bundle) -> None:
     page.query_params["plain"] = "1"
     page.run()

@@ -110,9 +110,19 @@ def astronaut() -> Array | None:
     return data.astronaut()
 
 
+def piece(bundle: Bundle, index: int) -> Array | None:
+    """The code (d,) of a piece of music of the data, 0 to 4: draws of it are hardly tunes. None for other models."""
+    if bundle.player != "roll" or len(bundle.codes) < len(SAMPLE_SEEDS):
+        return None
+    return bundle.codes.mu[len(bundle.codes) // len(SAMPLE_SEEDS) * index].astype(np.float32)
+
+
 def sample_source(bundle: Bundle, index: int) -> Source:
-    """Ready sample `index` (0..5): five drawn faces, and the astronaut. Raises BlendError."""
+    """Ready sample `index` (0..5): five drawn faces, and the astronaut; of music five pieces. Raises BlendError."""
     if 0 <= index < len(SAMPLE_SEEDS):
+        found = piece(bundle, index)
+        if found is not None:
+            return code_source(bundle, found, f"Piece {index + 1} of the data")
         return drawn_source(bundle, SAMPLE_SEEDS[index])
     picture = astronaut() if index == len(SAMPLE_SEEDS) and bundle.eyes is not None else None
     if picture is None:

@@ -39,7 +39,7 @@ from vae.photos.sources import (
     sample_source,
     with_eyes,
 )
-from vae.space import latent, mixing, packing
+from vae.space import mixing, packing
 from vae.space.errors import LatentError
 from vae.space.mixing import BlendError
 from vae.web.blend.saved import read_blend
@@ -352,14 +352,10 @@ def shown(bundle: Bundle, person: Person) -> dict[str, Any]:
 @lru_cache(maxsize=4)
 def samples(bundle: Bundle) -> list[dict[str, Any]]:
     """The ready samples as little pictures; the astronaut where scikit-image has her."""
-    z = np.concatenate([latent.sample(bundle, seed, SAMPLE_TEMPERATURE) for seed in SAMPLE_SEEDS])
+    drawn = [sample_source(bundle, i) for i in range(len(SAMPLE_SEEDS))]
     found = [
-        {
-            "index": i,
-            "label": f"Drawn {bundle.noun}, seed {seed}",
-            "picture": media.data_uri(media.resize(picture, 96)),
-        }
-        for i, (seed, picture) in enumerate(zip(SAMPLE_SEEDS, bundle.decode(z)))
+        {"index": i, "label": source.name, "picture": media.data_uri(media.resize(source.crop, 96))}
+        for i, source in enumerate(drawn)
     ]
     portrait = astronaut() if bundle.eyes is not None else None
     if portrait is not None:

@@ -19,6 +19,7 @@ from vae.bundles.contract import BundleError
 from vae.bundles.registry import Registry
 from vae.photos import faces
 from vae.photos.feature import Feature, guessed
+from vae.photos.sources import piece
 from vae.space import latent, packing
 from vae.space.errors import LatentError
 from vae.web.core.mount import usual_sigma
@@ -167,12 +168,15 @@ def grid(z: np.ndarray, bundle: Bundle) -> np.ndarray:
 
 
 def current(bundle: Bundle) -> Current:
-    """The visitor's code for a model; at first a draw from its prior."""
+    """The visitor's code for a model; at first a draw from its prior, or a piece of music of the data."""
     known = studio().currents.get(bundle.name)
     if known is None or known.digest != bundle.digest:
-        z = grid(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle)
+        found = piece(bundle, 0)
+        z = latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0] if found is None else bundle.check_z(found)
+        z = grid(z, bundle)
         # Counting goes on over sessions and models: a code of an older component is then never taken for a new one.
         known = Current(bundle.name, bundle.digest, z, z, revision=secrets.randbelow(2**31) + 1)
+        known.seed = FIRST_SEED if found is None else None
         studio().currents[bundle.name] = known
     if known.photo:
         known.photo.collect()
