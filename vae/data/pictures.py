@@ -233,12 +233,12 @@ def tiff_pages(data: bytes) -> int:
         raise damaged(kind, error) from None
 
 
-def _tiff_samples(data: bytes, kind: Kind) -> list[Deep]:
-    """A TIFF -> its pages upright: of 8 bits as they are, of more alone spread over what they use."""
+def _tiff_samples(data: bytes, kind: Kind, most: int | None = None) -> list[Deep]:
+    """A TIFF -> its pages upright, the first `most`: of 8 bits as they are, of more alone spread over what they use."""
     picture = _open(data, kind)
     found = []
     try:
-        for page in range(_pages(picture)):
+        for page in range(_pages(picture))[:most]:
             picture.seek(page)
             picture.load()
             if picture.mode == "F" or picture.mode.startswith("I"):
@@ -271,8 +271,10 @@ def deep_samples(data: bytes) -> list[Deep]:
 
 def _shown(data: bytes, kind: Kind) -> Deep:
     """The one picture that a file of more than 8 bits is shown by: of a scan the middle slice, of a TIFF the first page."""
+    if kind.reader == "TIFF":
+        return _tiff_samples(data, kind, most=1)[0]
     frames = deep_samples(data)
-    return frames[len(frames) // 2 if kind.reader in _SCANS else 0]
+    return frames[len(frames) // 2]
 
 
 def _flat(picture: PILImage.Image) -> PILImage.Image:
