@@ -46,6 +46,21 @@ def test_an_answer_is_what_the_bench_itself_says(workshop: Workshop, model: Bund
     assert workshop.get(job.id) is job and workshop.get("other") is None
 
 
+def test_what_one_lane_kept_the_other_finds_in_the_home_of_the_job(
+    workshop: Workshop, model: Bundle, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAE_HOME", str(tmp_path / "first"))
+    job = workshop.start(model, "warm", {})
+    assert job.wait(120) and job.result == {"pca": False}
+    monkeypatch.setenv("VAE_HOME", str(tmp_path / "second"))
+    assert workshop.start(model, "fit", {}).wait(120)
+    job = workshop.start(model, "compress", {"budget": 60}, pictures=pictures[:1])
+    assert job.wait(120) and job.result["pca"]
+    monkeypatch.setenv("VAE_HOME", str(tmp_path / "first"))
+    job = workshop.start(model, "warm", {})
+    assert job.wait(120) and job.result == {"pca": False}
+
+
 def test_long_work_tells_how_far_it_is(workshop: Workshop, model: Bundle, pictures: np.ndarray) -> None:
     names = [f"{i}.png" for i in range(12)]
     job = workshop.start(model, "table", {"names": names}, pictures=pictures)

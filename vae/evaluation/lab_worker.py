@@ -37,6 +37,8 @@ class Server:
         from vae.bundles.bundle import open_bundle
         from vae.evaluation.lab_benches import BENCHES
 
+        # Not the home that the process began with: what one lane keeps there, the other must find.
+        os.environ["VAE_HOME"] = header["home"]
         key = f"{header['bundle']}/{header['digest']}"
         if self._open[0] != key:
             self._open = (key, open_bundle(header["bundle"]))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae import children
+from vae.paths import user_home
 from vae.photos.frames import read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -214,7 +215,10 @@ class Workshop:
     def start(self, bundle: Bundle, op: str, args: Mapping[str, Any], **arrays: np.ndarray) -> LabJob:
         """Begin a piece of work of vae.evaluation.lab_worker. Raises LabError."""
         shapes = [[name, list(array.shape), str(array.dtype)] for name, array in arrays.items()]
-        header = {"op": op, "bundle": str(bundle.path), "digest": bundle.digest, "args": dict(args), "arrays": shapes}
+        header = {
+            "op": op, "bundle": str(bundle.path), "digest": bundle.digest, "args": dict(args), "arrays": shapes,
+            "home": str(user_home()),
+        }  # fmt: skip
         lane = self.slow if op in self.LONG else self.quick
         job = lane.add(header, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values()))
         with self._lock:
