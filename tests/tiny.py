@@ -45,10 +45,11 @@ def write_bundle(
     logvar: float = -3.0,
     shell: bool = False,
     directions: tuple[str, ...] = (),
+    factors: dict[str, np.ndarray] | None = None,
 ) -> Bundle:
     """Codes mu (M, d) with labels (M, K) as a bundle named like the folder; decode(z) sums z_i times blob i.
 
-    directions: names of directions, the k-th of them a read-out of axis k.
+    directions: names of directions, the k-th of them a read-out of axis k. factors: values (M,) by name.
     """
     folder.mkdir(parents=True)
     count, d = mu.shape
@@ -105,7 +106,11 @@ def write_bundle(
         logvar=np.full(mu.shape, logvar, np.float16),
         labels=labels,
         label_names=np.array(names, dtype=f"<U{max(map(len, names), default=1)}"),
-    )
+        **({} if factors is None else {
+            "factors": np.stack(list(factors.values()), 1).astype(np.float32),
+            "factor_names": np.array(list(factors)), "factor_units": np.array(["degrees"] * len(factors)),
+        }),
+    )  # fmt: skip
     files = ("decoder.onnx", "encoder.onnx", "stats.npz", "codes.npz")
     if directions:
         k = len(directions)

@@ -1,4 +1,4 @@
-"""The command line: python -m vae train | export | rename | distil | guess | curvature | lessons | evaluate | ...
+"""The command line: python -m vae train | export | rename | distil | guess | curvature | ways | lessons | evaluate | ...
 
 A table of commands; the options of each live in its wing. A command's modules are imported only when it is asked for,
 so that `decode` never waits for torch.
@@ -68,6 +68,13 @@ def curvature() -> Command:
     return add_arguments, lambda args: run(args, open_model(args.model), say)
 
 
+def ways() -> Command:
+    from vae.bundles.command import open_model
+    from vae.space.finding_ways import add_arguments, run
+
+    return add_arguments, lambda args: run(args, open_model(args.model), say)
+
+
 def lessons() -> Command:
     from vae.training.lessons import add_arguments, run
 
@@ -132,6 +139,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "distil": ("give a bundle a light decoder for slow machines", distil),
     "guess": ("let a bundle show a photo sharply in one pass", guess),
     "curvature": ("let a bundle without it refine photos in fewer steps", curvature),
+    "ways": ("find the longest way through a model's codes, without labels, as a slider", ways),
     "lessons": ("train the small models of the Learn page", lessons),
     "evaluate": ("measure a bundle on pictures", evaluate),
     "decode": ("draw a picture from a bundle", decode),

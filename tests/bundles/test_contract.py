@@ -197,6 +197,31 @@ def test_directions_that_do_not_fit(copy, arrays, word):
     refused(copy, "directions.npz", word)
 
 
+def good_ways() -> dict[str, np.ndarray]:
+    line = np.linspace(-1, 1, 5)[None, :, None] * np.eye(8)[0]
+    words = {"names": np.array(["way"]), "labels": np.array(["A way"]), "follows": np.array([""])}
+    return {
+        **words, "ends": np.array([[-1.0, 1.0]]), "points": line, "metric": np.eye(8)[None], "w": np.eye(8)[:1],
+        "score": np.ones(1), "agrees": np.zeros(1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arrays, word",
+    [({"w": np.zeros((1, 8))}, "nowhere"), ({"ends": np.array([[1.0, 1.0]])}, "nowhere"),
+     ({"points": np.zeros((1, 2, 8))}, "places"), ({"points": np.zeros((9, 5, 8))}, "9 ways"),
+     ({"metric": np.eye(7)[None]}, "metric"), ({"names": np.array(["a b"])}, "names"),
+     ({"points": np.full((1, 5, 8), np.inf)}, "finite")],
+)  # fmt: skip
+def test_ways_that_do_not_fit(copy, arrays, word):
+    np.savez(copy / "ways.npz", **good_ways())
+    config = json.loads((copy / "config.json").read_text())
+    seal(copy, files={**config["files"], "ways.npz": hashlib.sha256((copy / "ways.npz").read_bytes()).hexdigest()})
+    assert len(open_bundle(copy).ways) == 1
+    change_arrays(copy, "ways.npz", **arrays)
+    refused(copy, "ways.npz", word)
+
+
 def edit_graph(folder: Path, edit) -> None:
     model = onnx.load_model(folder / "decoder.onnx")
     edit(model)

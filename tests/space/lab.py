@@ -57,4 +57,6 @@ def stand_in(d: int = 6, seed: int = 0, shell: bool = False, parts: int = 2, nam
     directions = Directions(
         names, names, kinds, ("Expression", "Skin", "Worn")[:named], w, np.full(named, 0.9), w @ cov @ w.T
     )
-    return SimpleNamespace(name="stand-in", digest="0" * 12, stats=stats, directions=directions, latent_size=d)
+    return SimpleNamespace(
+        name="stand-in", digest="0" * 12, stats=stats, directions=directions, ways=None, latent_size=d
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vae.bundles.contents import check_curvature, read_codes, read_directions, read_drive, read_stats
+from vae.bundles.contents import check_curvature, read_codes, read_directions, read_drive, read_stats, read_ways
 from vae.bundles.contract import (
     ACTIONS,
     CURVATURE_FILE,
@@ -23,6 +23,7 @@ from vae.bundles.contract import (
     DYNAMICS_FILE,
     FREE,
     GUESS_FILE,
+    WAYS_FILE,
     BundleError,
     check_files,
     check_graph,
@@ -94,6 +95,7 @@ class Bundle:
         self.stats = read_stats(path, d)
         self.codes = read_codes(path, d)
         self.directions = read_directions(path, d) if "directions.npz" in config["files"] else None
+        self.ways = read_ways(path, d) if WAYS_FILE in config["files"] else None
         self.curved = bool(self.levels) and CURVATURE_FILE in config["files"]
         if self.curved:
             check_curvature(path, self.levels, self.style_size)

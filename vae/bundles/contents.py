@@ -12,6 +12,7 @@ from vae.bundles.contract import (
     CURVATURE_FILE,
     DRIVE_FILE,
     NAME,
+    WAYS_FILE,
     BundleError,
     numbers,
     read_arrays,
@@ -23,6 +24,7 @@ Array = np.ndarray
 MAX_CODES = 100_000
 MAX_FRAMES = 240
 FACTORS = ("factors", "factor_names", "factor_units")
+MAX_WAYS, MAX_PLACES = 8, 1025
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,31 @@ class Directions:
         return len(self.names)
 
 
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """Curves through the codes, found without labels: the longest ways that the data goes.
+
+    points (K, P, d): the mean code at evenly spaced places from one end to the other; ends (K, 2): the values there, in
+    sigma of the places of the data's codes.
+    metric (K, d, d): |(z - point) @ metric| is how far a code is from a point, in spreads of the codes about the way.
+    w (K, d): the linear read-out that comes nearest, for locks and maps. score: share of the variance of the codes that
+    the way explains. follows: the factor that it turned out to be, or ""; agrees: its correlation with that, or 0.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    follows: tuple[str, ...]
+    ends: Array
+    points: Array
+    metric: Array
+    w: Array
+    score: Array
+    agrees: Array
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 def read_stats(path: Path, d: int) -> Stats:
     """stats.npz of a bundle's folder, for codes of d numbers. Raises BundleError."""
     vectors, matrices = ("mean", "std", "centre", "kl", "eigenvalues"), ("cov", "eigenvectors")
@@ -164,6 +191,27 @@ def read_directions(path: Path, d: int) -> Directions:
         raise BundleError(f"{path.name}/{name} has a kind other than 'label' and 'measured'; export the model anew.")
     score = numbers(path, name, "score", arrays["score"], (len(w),))
     return Directions(**texts, w=w, score=score, leaks=numbers(path, name, "leaks", arrays["leaks"], (len(w), len(w))))
+
+
+def read_ways(path: Path, d: int) -> Ways:
+    """ways.npz of a bundle's folder, for codes of d numbers. Raises BundleError."""
+    written = ("names", "labels", "follows")
+    arrays = read_arrays(path, WAYS_FILE, (*written, "ends", "points", "metric", "w", "score", "agrees"))
+    points = numbers(path, WAYS_FILE, "points", arrays["points"], (None, None, d))
+    count, places = points.shape[:2]
+    if not (1 <= count <= MAX_WAYS and 3 <= places <= MAX_PLACES):
+        raise BundleError(
+            f"{path.name}/{WAYS_FILE} has {count:,} ways of {places:,} places; a bundle has 1 to {MAX_WAYS}, of 3 to "
+            f"{MAX_PLACES:,} places."
+        )
+    texts = {key: words(path, WAYS_FILE, key, arrays[key], count) for key in written}
+    if len(set(texts["names"])) != count or not all(NAME.fullmatch(n) for n in texts["names"]):
+        raise BundleError(f"{path.name}/{WAYS_FILE} has names that repeat or are not letters, digits, '-', '_'.")
+    shapes = {"ends": (count, 2), "metric": (count, d, d), "w": (count, d), "score": (count,), "agrees": (count,)}
+    checked = {key: numbers(path, WAYS_FILE, key, arrays[key], shape) for key, shape in shapes.items()}
+    if not np.abs(checked["w"]).sum(1).all() or (checked["ends"][:, 0] >= checked["ends"][:, 1]).any():
+        raise BundleError(f"{path.name}/{WAYS_FILE} has a way that leads nowhere; find the ways anew.")
+    return Ways(**texts, points=points, **checked)
 
 
 def check_curvature(path: Path, levels: int, style: int) -> None:

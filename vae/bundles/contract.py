@@ -27,9 +27,12 @@ CONFIG_KEYS = (
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
+WAYS_FILE = "ways.npz"
 GUESS_FILE = "guess.onnx"
 DYNAMICS_FILE, DRIVE_FILE = "dynamics.onnx", "drive.npz"
-OPTIONAL_FILES = ("light.onnx", GUESS_FILE, "directions.npz", CURVATURE_FILE, "card.md", DYNAMICS_FILE, DRIVE_FILE)
+OPTIONAL_FILES = (
+    "light.onnx", GUESS_FILE, "directions.npz", WAYS_FILE, CURVATURE_FILE, "card.md", DYNAMICS_FILE, DRIVE_FILE,
+)  # fmt: skip
 # How a model's pictures are shown: as they are, as a grey scan, as music, as a road to drive, as a sprite of a game.
 PLAYERS = ("picture", "scan", "roll", "road", "sprite")
 ACTIONS = 3  # numbers of an action: steering -1 to 1 (right is plus), gas and brake 0 to 1

@@ -85,7 +85,7 @@ def directions(
         w = LogisticRegression(C=LOGISTIC_C, class_weight="balanced", max_iter=2000).fit(mu, y).coef_[0]
         score = roc_auc_score(truth, test_mu @ w)
         if score >= LEAST_AUC:
-            found.append((_slug(name), _spoken(name, name in group_of), "label", group_of.get(name, ""), score, w))
+            found.append((slug(name), _spoken(name, name in group_of), "label", group_of.get(name, ""), score, w))
     if measured is not None:
         from vae.measures import MEASURES
 
@@ -106,7 +106,7 @@ def directions(
         w = Ridge(alpha=1.0).fit(mu, (y - y.mean()) / y.std()).coef_
         score = np.corrcoef(test_mu @ w, truth)[0, 1]
         if score >= LEAST_CORRELATION:
-            found.append((_slug(name), name, "measured", "Exact factors", score, w))
+            found.append((slug(name), name, "measured", "Exact factors", score, w))
     if not found:
         return None
     w = np.array([row[5] for row in found])
@@ -115,7 +115,7 @@ def directions(
     return {**texts, "score": np.array([row[4] for row in found]), "w": w.astype(np.float32), "leaks": w @ cov @ w.T}
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A label as an id: letters, digits, '-' and '_'."""
     text = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name).strip("_-")
     return (text or f"label_{hashlib.sha256(name.encode()).hexdigest()[:6]}")[:64]

@@ -11,6 +11,7 @@ import numpy as np
 from vae.config import COLLAPSED_NATS
 from vae.space import taught
 from vae.space.errors import LatentError
+from vae.space.ways import Way, ways_of
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 # Named axes in the order in which people look for them; a group that is not listed comes last.
+WAYS = "Found without labels"
 GROUPS = ("Expression", "Pose", "Hair", "Eyes", "Beard", "Worn", "Skin", "Light", "Background", "Person", "")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One slider. id: stable in links and in data-axis; detail: a sentence; score: AUC, correlation, nats or share."""
+    """One slider. id: stable in links and in data-axis; detail: a sentence; score: AUC, correlation, nats or share.
+
+    reach: the value at its ends, where it has ends of its own.
+    """
 
     id: str
     label: str
@@ -32,6 +37,7 @@ class Axis:
     group: str = ""
     score: float | None = None
     collapsed: bool = False
+    reach: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -42,7 +48,7 @@ class Axis:
 class Basis:
     """A set of axes in sigma units: value s = W @ (z - mean); a step Delta on axis k is z += Delta * D[k].
 
-    W, D: (k, d) float64 with W[k] @ D[k] = 1.
+    W, D: (k, d) float64 with W[k] @ D[k] = 1. The first len(ways) axes are curves: W and D of these only come near.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Basis:
     axes: tuple[Axis, ...]
     W: Array = field(repr=False)
     D: Array = field(repr=False)
+    ways: tuple[Way, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.axes)
@@ -63,7 +70,10 @@ class Basis:
 
     def values(self, z: Array, mean: Array) -> Array:
         """Slider values (..., k) of codes z (..., d), in sigma."""
-        return (np.asarray(z, np.float64) - mean) @ self.W.T
+        found = (np.asarray(z, np.float64) - mean) @ self.W.T
+        for k, way in enumerate(self.ways):
+            found[..., k] = way.value(z)
+        return found
 
 
 def raw_basis(stats: Stats) -> Basis:
@@ -103,6 +113,29 @@ def in_sigma(w: Array, cov: Array) -> Array:
     return w / np.sqrt(np.einsum("...d,de,...e->...", w, cov, w))[..., None]
 
 
+def with_ways(basis: Basis | None, ways: Any, stats: Stats) -> Basis:
+    """A basis with a bundle's curves before its axes; read-outs of a factor that a curve follows are left out.
+
+    ways: vae.bundles.contents.Ways. basis: named directions, or None.
+    """
+    axes = []
+    for name, label, follows, ends, score, agrees in zip(
+        ways.names, ways.labels, ways.follows, ways.ends, ways.score, ways.agrees
+    ):
+        detail = (
+            f"The longest way that the codes go, a curve with {100 * score:.0f} % of their spread, found without labels"
+        )
+        detail += f"; held against the factors afterwards, correlation {agrees:.3f}." if follows else "."
+        axes.append(Axis(name, label, detail, WAYS, float(score), reach=float(np.abs(ends).max())))
+    W = in_sigma(np.asarray(ways.w, np.float64), stats.cov)
+    D = W @ stats.cov
+    if basis is not None:
+        keep = [k for k, axis in enumerate(basis.axes) if axis.label not in ways.follows]
+        axes += [basis.axes[k] for k in keep]
+        W, D = np.concatenate([W, basis.W[keep]]), np.concatenate([D, basis.D[keep]])
+    return Basis("named", "Named directions", tuple(axes), W, D, ways_of(ways))
+
+
 def named_basis(stats: Stats, directions: Any) -> Basis:
     """Read-outs of labels and measurements, moved along cov @ w so that other traits follow as in the data.
 
@@ -134,9 +167,12 @@ def taught_basis(stats: Stats, own: Sequence[Any], known: Basis | None) -> Basis
     axes = tuple(Axis(direction.id, direction.label, direction.detail, "Taught", direction.auc) for direction in own)
     W = in_sigma(w, stats.cov)
     D = W @ stats.cov
-    if known is not None:
-        axes, W, D = axes + known.axes, np.concatenate([W, known.W]), np.concatenate([D, known.D])
-    return Basis("named", "Named directions", axes, W, D)
+    if known is None:
+        return Basis("named", "Named directions", axes, W, D)
+    curves = len(known.ways)  # they stay the first
+    axes = (*known.axes[:curves], *axes, *known.axes[curves:])
+    W, D = (np.concatenate([old[:curves], new, old[curves:]]) for old, new in ((known.W, W), (known.D, D)))
+    return Basis("named", "Named directions", axes, W, D, known.ways)
 
 
 def bases(bundle: Bundle) -> dict[str, Basis]:
@@ -145,6 +181,8 @@ def bases(bundle: Bundle) -> dict[str, Basis]:
     found = {"raw": raw_basis(stats), "principal": principal_basis(stats)}
     if bundle.directions is not None:
         found["named"] = named_basis(stats, bundle.directions)
+    if bundle.ways is not None:
+        found["named"] = with_ways(found.get("named"), bundle.ways, stats)
     if own := taught.load(bundle):
         found["named"] = taught_basis(stats, own, found.get("named"))
     return found
@@ -173,13 +211,34 @@ def step(basis: Basis, k: int, locks: Array | None = None, cov: Array | None = N
 def move(
     z: Array, mean: Array, basis: Basis, k: int, value: float, locks: Array | None = None, cov: Array | None = None
 ) -> Array:
-    """Code(s) z (..., d) with axis k at exactly `value` sigma; locked read-outs W (m, d) keep their values."""
+    """Code(s) z (..., d) with axis k at exactly `value` sigma; locked read-outs W (m, d) keep their values.
+
+    A curve goes no further than its ends.
+    """
     z = np.asarray(z, np.float64)
+    if k < len(basis.ways):
+        return held(z, basis.ways[k].moved(z, value), locks, cov)
     current = (z - mean) @ basis.W[k]
     return z + np.multiply.outer(value - current, step(basis, k, locks, cov))
 
 
+def held(before: Array, z: Array, locks: Array | None, cov: Array | None) -> Array:
+    """The codes nearest to z (..., d) in the data's metric that have the locked read-outs (m, d) of `before`."""
+    if locks is None or len(locks) == 0:
+        return z
+    locks = np.atleast_2d(np.asarray(locks, np.float64))
+    carried = locks @ cov
+    gain = np.linalg.pinv(carried @ locks.T, rcond=1e-9, hermitian=True)
+    return z + (before - z) @ locks.T @ gain @ carried
+
+
 def traversal_codes(bundle: Bundle, basis: Basis, sigma: float = 3.0) -> Array:
-    """Codes (k, 2, d) float32: the mean code at -sigma and at +sigma on each axis, for the pictures at slider ends."""
+    """Codes (k, 2, d) float32: the mean code at -sigma and at +sigma on each axis, for the pictures at slider ends.
+
+    Of a curve: at its ends.
+    """
     ends = np.array([-sigma, sigma])[None, :, None]
-    return (bundle.stats.mean + ends * basis.D[:, None, :]).astype(np.float32)
+    codes = bundle.stats.mean + ends * basis.D[:, None, :]
+    for k, way in enumerate(basis.ways):
+        codes[k] = way.moved(bundle.stats.mean, np.array([way.low, way.high]))
+    return codes.astype(np.float32)

@@ -415,8 +415,7 @@ class Explore {
    */
   #start(z, sentence) {
     const { locks } = this.panel;
-    const held = this.space.hold(z, locks, locks.map(({ basis, row }) => this.space.value(basis, row, this.z)));
-    this.z = this.space.settle(held);
+    this.z = this.space.settle(this.space.hold(z, locks, this.z));
     this.origin = this.z;
     this.photo = null;
     this.#anchor = null;
@@ -442,8 +441,7 @@ class Explore {
 
   resetAll() {
     if (!this.space) return;
-    const { locks } = this.panel;
-    this.z = this.space.hold(this.origin, locks, locks.map(({ basis, row }) => this.space.value(basis, row, this.z)));
+    this.z = this.space.hold(this.origin, this.panel.locks, this.z);
     this.#anchor = null;
     this.#commit();
     this.say(`Every slider is back where this ${this.model.noun} began.`);
@@ -455,9 +453,8 @@ class Explore {
     this.#anchor ??= this.z;
     const anchor = this.#anchor;
     const sigma = this.photo?.sigma ?? this.spread;
-    const { locks } = this.panel;
     const drawn = Float32Array.from(anchor, (mu, i) => mu + sigma[i] * gaussian());
-    this.z = this.space.hold(drawn, locks, locks.map(({ basis, row }) => this.space.value(basis, row, anchor)));
+    this.z = this.space.hold(drawn, this.panel.locks, anchor);
     this.#commit();
     this.say(this.photo
       ? "Jitter: z = \u03bc + \u03c3\u00b7\u03b5, a fresh draw from what the encoder believes about this photo (the reparameterisation trick)."

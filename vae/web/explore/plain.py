@@ -9,7 +9,7 @@ import streamlit as st
 
 from vae.bundles.bundle import Bundle
 from vae.space import latent
-from vae.space.axes import Basis, bases, move
+from vae.space.axes import Basis, bases, held, move
 from vae.space.errors import LatentError
 from vae.web.core.mount import usual_sigma
 from vae.web.core.photo import shown
@@ -46,13 +46,12 @@ class Plain:
 
     def set(self, z: np.ndarray, keep_start: bool = True, seed: int | None = None, hold: bool = True) -> None:
         """Make z the code; locked read-outs keep their values, and the old code can be had back."""
-        here, stats, W = self.here, self.bundle.stats, self.held()
+        here, W = self.here, self.held()
         self.memory["undo"].append((here.z, here.origin, here.photo, here.seed))
         self.memory["redo"].clear()
         self.memory["note"] = ""
-        if hold and len(W):
-            gain = np.linalg.pinv(W @ stats.cov @ W.T, rcond=1e-9, hermitian=True) @ (W @ (here.z - z))
-            z = z + stats.cov @ W.T @ gain
+        if hold:
+            z = held(here.z, z, W, self.bundle.stats.cov)
         origin, photo = here.origin, here.photo if keep_start else None
         here.put(grid(self.bundle.check_z(z), self.bundle), photo, here.seed if keep_start else seed)
         if keep_start:
@@ -128,12 +127,13 @@ class Plain:
         """One axis; its widget shows the read-out of the code, whatever moved it."""
         axis = basis.axes[row]
         key = f"plain:{self.bundle.name}:{basis.name}:{axis.id}"
-        st.session_state[key] = float(np.clip(round(value, 2), -REACH, REACH))
+        reach = round(axis.reach, 2) if axis.reach else REACH
+        st.session_state[key] = float(np.clip(round(value, 2), -reach, reach))
         locked = f"{basis.name}:{axis.id}" in st.session_state.get(f"locks-{self.bundle.name}", ())
         st.slider(
             axis.label,
-            -REACH,
-            REACH,
+            -reach,
+            reach,
             step=0.01,
             format="%+.2f \u03c3",
             key=key,

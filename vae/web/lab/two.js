@@ -239,14 +239,13 @@ export class Two {
 
   /** The code that a side shows. @param {number} i */
   code(i) {
-    const { start, geometry: { bases, d } } = this.sides[i];
+    const { start, geometry } = this.sides[i];
     if (!start) return null;
-    const { D } = /** @type {Basis} */ (bases.get(this.basis.name));
-    const z = start.slice();
+    const basis = /** @type {Basis} */ (geometry.bases.get(this.basis.name));
+    let z = start;
     for (const [k, value] of this.moves) {
       const row = this.basis.shared[k].rows[i];
-      const step = (i ? this.#sign(k) : 1) * value;
-      for (let j = 0; j < d; j++) z[j] += step * D[row * d + j];
+      z = geometry.move(z, basis, row, geometry.value(basis, row, z) + (i ? this.#sign(k) : 1) * value) ?? z;
     }
     return z;
   }

@@ -32,6 +32,10 @@ def describe_axes(bundle: Bundle, _: str) -> bytes:
             "axes": [axis.to_dict() for axis in basis.axes],
             "W": b64(basis.W),
             "D": b64(basis.D),
+            "ways": [
+                {"low": way.low, "high": way.high, "points": b64(way.points), "metric": b64(way.metric)}
+                for way in basis.ways
+            ],
         }
         for basis in bases(bundle).values()
     ]
@@ -69,7 +73,8 @@ def traversal_sprite(bundle: Bundle, basis_name: str) -> Path:
         return [media.webp_still(media.sheet(tiles, columns=2), quality=82)]
 
     # The axes are part of the key: taught directions change them while the bundle stays.
-    key = hashlib.sha256(every[basis_name].D.tobytes()).hexdigest()[:12]
+    basis = every[basis_name]
+    key = hashlib.sha256(basis.D.tobytes() + b"".join(way.points.tobytes() for way in basis.ways)).hexdigest()[:12]
     return keep([f"traversal-{bundle.digest}-{basis_name}-{key}.webp"], draw)[0]
 
 

@@ -3,10 +3,10 @@
    new Geometry(json)      json: the answer of /api/axes
      .mean .std .cov .kl   Float32Array, d numbers (cov d x d)
      .bases                Map name -> {name, title, axes, rows, W, D, index: Map id -> row}
-     .values(basis, z)     slider read-outs s = W (z - mean), in sigma
+     .values(basis, z)     slider read-outs s = W (z - mean), in sigma; of a curve the nearest place on it
      .move(z, basis, row, value, locks)   new code with exactly `value` on the axis, locked read-outs unchanged;
                            locks: [{basis, row}]; null where the locks hold all of the axis
-     .hold(z, locks, targets)             the code nearest to z (in the data's metric) with the locked read-outs
+     .hold(z, locks, before)              the code nearest to z (in the data's metric) with the locked read-outs of `before`
      .pack(z) / .unpack(text)             16-bit fixed point, base64url, as in links; clipped to 6 standard deviations
      .settle(z)            unpack(pack(z)): the code that a link gives back, bit for bit
    geometry(model, version)   Promise of the Geometry of a model, fetched once a page */
@@ -14,9 +14,10 @@
 import { decodeDoubles, decodeFloats, fromBase64, toBase64 } from "./floats.js";
 import { askJson } from "./net.js";
 import { clamp, dot } from "./numbers.js";
+import { Way } from "./ways.js";
 
 /** @typedef {import("./numbers.js").Numbers} Numbers */
-/** @typedef {{id: string | number, label: string, detail: string, group: string, collapsed: boolean}} Axis */
+/** @typedef {{id: string | number, label: string, detail: string, group: string, collapsed: boolean, reach: number | null}} Axis */
 /**
  * @typedef {object} Basis
  * @property {string} name
@@ -26,6 +27,7 @@ import { clamp, dot } from "./numbers.js";
  * @property {Float32Array} W read-outs, rows x d
  * @property {Float32Array} D directions, rows x d
  * @property {Map<string | number, number>} index
+ * @property {Way[]} ways curves, which are the first rows
  */
 /** @typedef {{basis: Basis, row: number}} Lock */
 
@@ -43,9 +45,10 @@ export class Geometry {
     this.grid = { mean: decodeDoubles(json.grid.mean), std: decodeDoubles(json.grid.std).map((s) => Math.max(s, 1e-6)) };
     /** @type {Map<string, Basis>} */
     this.bases = new Map();
-    for (const { name, title, axes, W, D } of json.bases) {
+    for (const { name, title, axes, W, D, ways } of json.bases) {
       const index = new Map(axes.map((axis, row) => [axis.id, row]));
-      this.bases.set(name, { name, title, axes, rows: axes.length, W: decodeFloats(W), D: decodeFloats(D), index });
+      const curves = ways.map((way) => new Way(way, this.d));
+      this.bases.set(name, { name, title, axes, rows: axes.length, W: decodeFloats(W), D: decodeFloats(D), index, ways: curves });
     }
     /** @type {Map<string, Numbers | null>} */
     this.steps = new Map();
@@ -61,6 +64,7 @@ export class Geometry {
    * @param {Numbers} z
    */
   value(basis, row, z) {
+    if (row < basis.ways.length) return basis.ways[row].value(z);
     const w = this.#row(basis.W, row);
     let sum = 0;
     for (let i = 0; i < this.d; i++) sum += w[i] * (z[i] - this.mean[i]);
@@ -74,7 +78,9 @@ export class Geometry {
   values(basis, z) {
     const centred = Float64Array.from(z, (v, i) => v - this.mean[i]);
     const values = new Float64Array(basis.rows);
-    for (let row = 0; row < basis.rows; row++) values[row] = dot(this.#row(basis.W, row), centred);
+    for (let row = 0; row < basis.rows; row++) {
+      values[row] = row < basis.ways.length ? basis.ways[row].value(z) : dot(this.#row(basis.W, row), centred);
+    }
     return values;
   }
 
@@ -123,6 +129,7 @@ export class Geometry {
    * @param {Lock[]} [locks]
    */
   move(z, basis, row, value, locks = []) {
+    if (row < basis.ways.length) return this.hold(basis.ways[row].moved(z, value), locks, z);
     const step = this.step(basis, row, locks);
     if (!step) return null;
     const change = value - this.value(basis, row, z);
@@ -132,12 +139,13 @@ export class Geometry {
   /**
    * @param {Float32Array<ArrayBuffer>} z
    * @param {Lock[]} locks
-   * @param {number[]} targets
+   * @param {Numbers} before
    */
-  hold(z, locks, targets) {
+  hold(z, locks, before) {
     if (!locks.length) return z;
-    const { carried, gram } = this.#locked(locks);
-    const gain = solve(gram, locks.map(({ basis, row }, m) => targets[m] - this.value(basis, row, z)));
+    const { W, carried, gram } = this.#locked(locks);
+    const lost = Float64Array.from(z, (v, i) => before[i] - v);
+    const gain = solve(gram, W.map((w) => dot(w, lost)));
     const held = Float64Array.from(z);
     gain.forEach((g, m) => carried[m].forEach((c, i) => (held[i] += g * c)));
     return Float32Array.from(held);

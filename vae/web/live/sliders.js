@@ -61,9 +61,10 @@ class Row {
     this.row = row;
     this.axis = axis;
     this.key = `${basis.name}:${axis.id}`;
+    this.reach = axis.reach ?? RANGE; // a curve has ends
     const id = `axis-${++serial}`;
     this.input = h("input", {
-      type: "range", id, min: -RANGE, max: RANGE, step: 0.01, "data-axis": this.key,
+      type: "range", id, min: -this.reach, max: this.reach, step: 0.01, "data-axis": this.key,
       "aria-label": axis.label, "aria-valuetext": `${axis.label}, zero sigma`,
     });
     this.output = h("output", { for: id });
@@ -91,8 +92,8 @@ class Row {
     const text = signed(value);
     if (text !== this.#text) {
       this.#text = this.output.textContent = text;
-      const shown = clamp(value, -RANGE, RANGE);
-      this.fill.style.transform = `scaleX(${(shown / RANGE).toFixed(4)})`;
+      const shown = clamp(value, -this.reach, this.reach);
+      this.fill.style.transform = `scaleX(${(shown / this.reach).toFixed(4)})`;
       if (!own) this.input.value = String(shown);
     }
     if (!moving || own) this.input.setAttribute("aria-valuetext", `${this.axis.label}, ${spoken(value)}`);
@@ -107,7 +108,7 @@ class Row {
     this.band.hidden = value === null;
     if (value === null) return;
     /** @param {number} v */
-    const at = (v) => 50 + (50 * clamp(v, -RANGE, RANGE)) / RANGE;
+    const at = (v) => 50 + (50 * clamp(v, -this.reach, this.reach)) / this.reach;
     const low = at(value - sigma);
     this.band.style.left = `${low}%`;
     this.band.style.width = `${Math.max(1, at(value + sigma) - low)}%`;
@@ -187,11 +188,11 @@ export class SliderPanel {
       const row = rowOf(event);
       if (!row || event.target !== row.input || event.ctrlKey || event.metaKey || event.altKey) return;
       const step = KEYS[event.key];
-      const end = { Home: -RANGE, End: RANGE }[event.key];
+      const end = { Home: -row.reach, End: row.reach }[event.key];
       if (step === undefined && end === undefined) return;
       event.preventDefault();
       const value = end ?? row.value + step * (event.shiftKey && Math.abs(step) < 1 ? 5 : 1);
-      row.input.value = String(clamp(value, -RANGE, RANGE));
+      row.input.value = String(clamp(value, -row.reach, row.reach));
       this.#moveTo(row, Number(row.input.value));
     });
     list.addEventListener("keyup", (event) => {
