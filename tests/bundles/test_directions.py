@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vae.bundles.directions import directions
+from vae.bundles.directions import Exact, directions
 
 
 def test_directions_read_what_the_labels_say_and_no_more():
@@ -25,3 +25,26 @@ def test_directions_read_what_the_labels_say_and_no_more():
     step = cov @ w[0]
     assert step[0] > 0.9 and 0.4 < step[1] / step[0] < 1.2 and abs(step[2]) < 0.15
     assert directions(mu, cov, labels(mu)[:, 1:2], ["noise"], test_mu, labels(test_mu)[:, 1:2]) is None
+
+
+def test_a_factor_is_read_where_pictures_show_it():
+    """The second number tells of the factor in the upper half of the pictures only, and of something else below."""
+    rng = np.random.default_rng(0)
+
+    def made(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mu, factor = rng.standard_normal((count, 3)), rng.standard_normal(count)
+        shown = mu[:, 0] > 0.6
+        mu[shown, 1] = factor[shown] + 0.2 * rng.standard_normal(shown.sum())
+        return mu, factor[:, None], shown[:, None]
+
+    (mu, y, shown), (test_mu, truth, test_shown) = made(1200), made(600)
+
+    def found(seen: np.ndarray, test_seen: np.ndarray):
+        exact = Exact(["size"], ["mm"], y, truth, seen, test_seen)
+        none = np.zeros((1200, 0), np.uint8)
+        return directions(mu, np.cov(mu.T), none, [], test_mu, none[:600], exact=exact)
+
+    assert found(np.ones_like(shown), np.ones_like(test_shown)) is None
+    sought = found(shown, test_shown)
+    assert sought["names"].tolist() == ["size"] and sought["score"][0] > 0.95
+    assert np.argmax(np.abs(sought["w"][0])) == 1

@@ -37,12 +37,17 @@ AS_LABELLED = ("Male", "Young", "Pale_Skin", "High_Cheekbones")
 
 @dataclass(frozen=True)
 class Exact:
-    """Factors that are known exactly: values (M, F) of the training pictures and (T, F) of the test pictures."""
+    """Factors that are known exactly: values (M, F) of the training pictures and (T, F) of the test pictures.
+
+    seen, test_seen: bool of the same shapes, whether a picture shows the factor at all.
+    """
 
     names: Sequence[str]
     units: Sequence[str]
     values: Array
     test_values: Array
+    seen: Array
+    test_seen: Array
 
 
 def _spoken(name: str, known: bool) -> str:
@@ -100,11 +105,12 @@ def directions(
             if score >= LEAST_CORRELATION:
                 found.append((item.id, item.label, "measured", item.group, score, w))
     for k, name in enumerate(exact.names if exact is not None else ()):
-        y, truth = exact.values[rows, k], exact.test_values[:, k]
-        if min(y.std(), truth.std()) < 1e-9:
+        shows, test_shows = exact.seen[rows, k], exact.test_seen[:, k]
+        y, truth = exact.values[rows, k][shows], exact.test_values[test_shows, k]
+        if min(len(y), len(truth)) < LEAST_EXAMPLES or min(y.std(), truth.std()) < 1e-9:
             continue
-        w = Ridge(alpha=1.0).fit(mu, (y - y.mean()) / y.std()).coef_
-        score = np.corrcoef(test_mu @ w, truth)[0, 1]
+        w = Ridge(alpha=1.0).fit(mu[shows], (y - y.mean()) / y.std()).coef_
+        score = np.corrcoef(test_mu[test_shows] @ w, truth)[0, 1]
         if score >= LEAST_CORRELATION:
             found.append((slug(name), name, "measured", "Exact factors", score, w))
     if not found:

@@ -44,7 +44,20 @@ def exact_of(train: ImageSet, test: ImageSet, world: World | None) -> Exact | No
         return None
     names = [train.factor_names[k] for k in keep]
     words = [world.meaning(name) if world else (name.replace("_", " "), "") for name in names]
-    return Exact(*zip(*words), train.factors[:, keep].astype(np.float32), test.factors[:, keep].astype(np.float32))
+    shows = [_shown(data, world)[:, keep] for data in (train, test)]
+    values = [data.factors[:, keep].astype(np.float32) for data in (train, test)]
+    return Exact(*zip(*words), *values, *shows)
+
+
+def _shown(data: ImageSet, world: World | None) -> Array:
+    """Which factors each picture shows, bool (M, F)."""
+    found = np.ones(data.factors.shape, bool)
+    names = list(data.factor_names)
+    for name, (other, low, high) in (world.seen if world else {}).items():
+        if name in names and other in names:
+            values = data.factors[:, names.index(other)]
+            found[:, names.index(name)] = (low <= values) & (values <= high)
+    return found
 
 
 def against_principal(train: ImageSet, test: ImageSet, bundle: Bundle) -> dict[str, float]:
@@ -105,17 +118,24 @@ def moves(bundle: Bundle, test_mu: Array, exact: Exact, used: Array) -> Moves:
     from sklearn.linear_model import Ridge
 
     spread = np.maximum(exact.values.std(0), 1e-9)
-    reader = Ridge(alpha=1.0).fit(bundle.codes.mu * used, (exact.values - exact.values.mean(0)) / spread)
-    read = reader.predict(test_mu * used).reshape(len(test_mu), -1)
-    fits = np.array([np.corrcoef(read[:, f], exact.test_values[:, f])[0, 1] for f in range(len(spread))])
-    z = test_mu[evenly(len(test_mu), MOVED_CODES)].astype(np.float64)
-    steps = bundle.directions.w @ bundle.stats.cov
+    read, fits = [], []  # a read-out of each factor, of pictures that show it
+    for f, values in enumerate((exact.values / spread).T):
+        shows, test_shows = exact.seen[:, f], exact.test_seen[:, f]
+        read.append(Ridge(alpha=1.0).fit(bundle.codes.mu[shows] * used, values[shows]).coef_)
+        told = test_mu[test_shows] * used @ read[-1]
+        fits.append(np.corrcoef(told, exact.test_values[test_shows, f])[0, 1])
 
     def seen(z: Array) -> Array:
         mu, _ = bundle.encode(bundle.decode(z.astype(np.float32)))
-        return reader.predict(mu * used).reshape(len(z), -1).mean(0)
+        return (mu * used @ np.array(read).T).mean(0)
 
-    return Moves(np.array([(seen(z + step) - seen(z - step)) / 2 for step in steps]), fits)
+    by = []
+    for label, step in zip(bundle.directions.labels, bundle.directions.w @ bundle.stats.cov):
+        own = list(exact.names).index(label) if label in exact.names else None
+        can = test_mu if own is None else test_mu[exact.test_seen[:, own]]  # to move what is not there shows nothing
+        z = can[evenly(len(can), MOVED_CODES)].astype(np.float64)
+        by.append((seen(z + step) - seen(z - step)) / 2)
+    return Moves(np.array(by), np.array(fits))
 
 
 def transition_of(run: Path) -> Callable[..., None]:
@@ -198,6 +218,13 @@ def world_card(
         lines += ["| Factor | Unit | From | To |", "|-|-|-|-|"]
         for name, unit, values in zip(exact.names, exact.units, exact.values.T):
             lines.append(f"| {name} | {unit or '-'} | {values.min():.3g} | {values.max():.3g} |")
+        for name, (other, low, high) in world.seen.items():
+            what, unit = world.meaning(other)
+            lines += [
+                "",
+                f"*{world.meaning(name)[0]}* is read and scored where *{what}* is from {low:g} to {high:g} {unit}: "
+                "other pictures do not show it.",
+            ]
         lines.append("")
     if moved is not None and exact is not None:
         lines += _moved_lines(bundle, exact, moved)

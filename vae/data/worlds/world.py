@@ -8,7 +8,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class World:
     packages: modules that must be there; install: the command that fetches them. count: usual number of pictures.
     factors: what each column of the table means, in words for people, the unit in brackets; labels likewise.
     player: how a model of it is shown (vae.bundles.contract.PLAYERS). order: factors that only say what follows what.
+    seen: factors that pictures show only where another factor lies between two values, as (other, low, high).
     limits: what a model of it cannot do, sentences for its card.
     """
 
@@ -52,6 +53,7 @@ class World:
     install: str = INSTALL
     player: str = "picture"
     order: tuple[str, ...] = ()
+    seen: Mapping[str, tuple[str, float, float]] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
 
     def meaning(self, factor: str) -> tuple[str, str]:
