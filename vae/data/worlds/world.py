@@ -38,7 +38,8 @@ class World:
     packages: modules that must be there; install: the command that fetches them. count: usual number of pictures.
     factors: what each column of the table means, in words for people, the unit in brackets; labels likewise.
     player: how a model of it is shown (vae.bundles.contract.PLAYERS). order: factors that only say what follows what.
-    limits: what a model of it cannot do, sentences for its card.
+    limits: what a model of it cannot do, sentences for its card. settle: how often a model of it decodes and encodes a draw
+    again, so that no part is half there (vae.space.settling).
     """
 
     name: str
@@ -53,6 +54,7 @@ class World:
     player: str = "picture"
     order: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    settle: int = 0
 
     def meaning(self, factor: str) -> tuple[str, str]:
         """What a factor is called by people, and its unit; a name as it is where it is none of this world."""
