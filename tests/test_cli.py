@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vae.__main__ import main
 from vae.bundles.bundle import open_bundle
-from vae.space import latent, packing
+from vae.space import latent, packing, settling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +40,15 @@ def test_decode_writes_the_face_of_a_seed(tiny_style_bundle, tmp_path):
     code = packing.pack(z[0], bundle.stats)
     main(["decode", "--model", str(tiny_style_bundle), f"--code={code}", "--out", str(out)])
     assert np.abs(np.asarray(Image.open(out)).astype(int) - bundle.decode(z)[0]).max() <= 1
+
+
+def test_decode_draws_whole_parts_and_takes_a_code_as_it_is(tmp_path):
+    out, people = tmp_path / "a.png", open_bundle(ROOT / "assets" / "models" / "people-64")
+    main(["decode", "--model", str(people.path), "--seed", "6", "--temperature", "1", "--out", str(out)])
+    raw = latent.sample(people, 6, 1.0)
+    assert (np.asarray(Image.open(out)) == people.decode(settling.settled(people, raw))[0]).all()
+    main(["decode", "--model", str(people.path), f"--code={packing.pack(raw[0], people.stats)}", "--out", str(out)])
+    assert np.abs(np.asarray(Image.open(out)).astype(int) - people.decode(raw)[0]).max() <= 2
 
 
 def test_decode_makes_sheets_of_any_size(tiny_bundle, tiny_style_bundle, tmp_path):

@@ -13,10 +13,14 @@ from tests.tiny import network
 from vae.bundles.bundle import Bundle, open_bundle
 
 COUNT = 64
+SHARPER = {"middle": 0.5, "two": 2, "none_of_it": 0, "all_of_it": 1}
 
 
-def write_world(folder: Path, first: np.ndarray, second: np.ndarray, player: str) -> Bundle:
-    """Pictures uint8 (s, s, c) -> a bundle that draws `first` at its mean and `second` where the first number is 1."""
+def write_world(folder: Path, first: np.ndarray, second: np.ndarray, player: str, settle: int = 0) -> Bundle:
+    """Pictures uint8 (s, s, c) -> a bundle that draws `first` at its mean and `second` where the first number is 1.
+
+    Where it settles, its encoder has seen these two alone: each pass takes what lies between twice as far from the middle.
+    """
     folder.mkdir(parents=True)
     size, channels = first.shape[0], first.shape[2]
     base, other = ((one.transpose(2, 0, 1).reshape(1, -1) / 127.5 - 1).astype(np.float32) for one in (first, second))
@@ -47,7 +51,17 @@ def write_world(folder: Path, first: np.ndarray, second: np.ndarray, player: str
         [
             node("Flatten", ["image"], ["flat"]),
             node("Sub", ["flat", "base"], ["moved"]),
-            node("MatMul", ["moved", "B"], ["mu"]),
+            node("MatMul", ["moved", "B"], ["found"]),
+            *(
+                [
+                    node("Sub", ["found", "middle"], ["away"]),
+                    node("Mul", ["away", "two"], ["farther"]),
+                    node("Add", ["farther", "middle"], ["free"]),
+                    node("Clip", ["free", "none_of_it", "all_of_it"], ["mu"]),
+                ]
+                if settle
+                else [node("Identity", ["found"], ["mu"])]
+            ),
             node("Mul", ["mu", "zero"], ["none"]),
             node("Add", ["none", "constant"], ["logvar"]),
         ],
@@ -57,6 +71,7 @@ def write_world(folder: Path, first: np.ndarray, second: np.ndarray, player: str
             "B": np.concatenate([step, np.zeros_like(step)]).T / max(float((step**2).sum()), 1e-6),
             "zero": np.zeros(1, np.float32),
             "constant": np.full(1, -3, np.float32),
+            **({key: np.float32(value) for key, value in SHARPER.items()} if settle else {}),
         },
     )
     (folder / "decoder.onnx").write_bytes(decoder)
@@ -76,6 +91,7 @@ def write_world(folder: Path, first: np.ndarray, second: np.ndarray, player: str
         "created": "",
         "licence": "MIT",
         "player": player,
+        **({"settle": settle} if settle else {}),
         "model": {"architecture": "conv", "image_size": size, "channels": channels, "latent_size": 2},
         "recipe": {},
         "metrics": {},

@@ -62,7 +62,7 @@ def run_decode(args: argparse.Namespace) -> int:
     import numpy as np
     from PIL import Image
 
-    from vae.space import latent, packing
+    from vae.space import packing, settling
 
     if not 1 <= args.count <= 256:
         raise ValueError(f"--count is {args.count}; use 1 to 256")
@@ -77,7 +77,7 @@ def run_decode(args: argparse.Namespace) -> int:
     if args.code is not None:
         z = bundle.check_z(packing.unpack(args.code, bundle.stats))[None]
     else:
-        z = latent.sample(bundle, args.seed, args.temperature, args.count)
+        z = settling.draw(bundle, args.seed, args.temperature, args.count)
     images = bundle.decode(z, size=args.size)  # (N, h, w, c)
     count, height, width, channels = images.shape
     columns = min(count, args.columns or int(np.ceil(np.sqrt(count))))

@@ -1,4 +1,4 @@
-"""The players of the worlds in a real Chromium: a chord is heard, a scan's window moves, a sprite is cut out."""
+"""The players of the worlds in a real Chromium: a chord is heard, a scan's window moves, a sprite is cut out, is whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.test_explore import first_axis, slider
 from tests.browser.test_features import VIEW
-from tests.browser.waiting import eventually, settled, until
+from tests.browser.waiting import eventually, settled, shows, until
 from tests.tiny_worlds import write_world
+from vae.bundles.bundle import Bundle
 from vae.data.worlds import rolls
 from vae.data.worlds.rolls import Note
 from vae.evaluation.running import running_app
+from vae.space import packing
 
 FIRST = [Note(0, 64, 69), Note(0, 32, 76), Note(32, 64, 73)]  # an A of 440 Hz, and above it an E, then a C sharp
 SECOND = [Note(0, 64, 60)]
@@ -40,6 +43,9 @@ def sprite_of(colour: tuple[int, int, int]) -> np.ndarray:
     return picture
 
 
+RED, BLUE = sprite_of((180, 40, 40)), sprite_of((40, 40, 180))
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An app with a tiny world of each kind."""
@@ -47,9 +53,16 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     models = home / "models"
     write_world(models / "tiny-roll", rolls.to_picture(FIRST), rolls.to_picture(SECOND), "roll")
     write_world(models / "tiny-scan", scan_of(40, 200), scan_of(60, 220), "scan")
-    write_world(models / "tiny-sprite", sprite_of((180, 40, 40)), sprite_of((40, 40, 180)), "sprite")
+    write_world(models / "tiny-sprite", RED, BLUE, "sprite")
+    write_world(models / "tiny-parts", RED, BLUE, "sprite", settle=2)
     with running_app(home) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The world tiny-parts of the app, here."""
+    return write_world(tmp_path_factory.mktemp("models") / "tiny-parts", RED, BLUE, "sprite", settle=2)
 
 
 def opened(page: Page, url: str, name: str) -> np.ndarray:
@@ -229,3 +242,67 @@ def test_a_sprite_is_cut_out_of_its_ground(page: Page, url: str) -> None:
     with page.expect_download() as large:
         page.get_by_role("button", name="256 px").click()
     assert (np.asarray(Image.open(large.value.path()))[::4, ::4] == sprite).all()
+
+
+def at(bundle: Bundle, *shares: float) -> dict[str, str]:
+    """Of pictures that are so much the second one: the codes of an address."""
+    return {
+        f"z{k if len(shares) > 1 else ''}": packing.pack(np.array([share, 0]), bundle.stats)
+        for k, share in enumerate(shares)
+    }
+
+
+def by_link(page: Page, url: str, name: str, bundle: Bundle, **query: str) -> None:
+    """A page on the server engine, with what its address says."""
+    page.add_init_script("localStorage.setItem('live-engine', 'server')")
+    page.goto(f"{url}/{name}?{urlencode({'model': bundle.name, 'hash': bundle.digest, **query})}")
+    page.locator(".live[data-drawn][data-ready]").wait_for()
+
+
+def test_a_part_that_is_half_there_is_made_whole_and_undone(page: Page, url: str, parts: Bundle) -> None:
+    by_link(page, url, "", parts, **at(parts, 0.6))
+    ghost = (0.4 * RED + 0.6 * BLUE).round()
+    shows(page, ghost, 2)
+    page.get_by_role("button", name="Whole parts").press("Enter")
+    shows(page, BLUE, 16)  # 0.6, 0.7, 0.9 of the way
+    expect(page.locator(".notice")).to_contain_text("Whole parts")
+    page.get_by_role("button", name="Undo").click()
+    shows(page, ghost, 2)
+    page.get_by_role("button", name="Redo").click()
+    shows(page, BLUE, 16)
+
+
+def test_only_a_model_of_parts_offers_to_make_them_whole(page: Page, url: str) -> None:
+    opened(page, url, "tiny-sprite")
+    expect(page.get_by_role("button", name="Jitter")).to_be_visible()
+    expect(page.get_by_role("button", name="Whole parts")).to_have_count(0)
+
+
+def test_a_child_has_whole_parts_once_the_hand_rests(page: Page, url: str, parts: Bundle) -> None:
+    by_link(page, url, "blend", parts, **at(parts, 0, 1), path="lerp", weights="0.75,0.25")
+    ghost = (0.75 * RED + 0.25 * BLUE).round()
+    shows(page, ghost, 2)
+    switch = page.get_by_role("switch", name="Whole parts")
+    switch.press("Space")
+    shows(page, RED, 2)  # all the way in one pass
+    mix = page.locator("input[data-axis='mix:all']")
+    mix.evaluate("(s) => { s.value = 0.6; s.dispatchEvent(new Event('input')); }")
+    until(page, lambda pixels: bool(np.abs(pixels - (0.4 * RED + 0.6 * BLUE)).max() < 3))  # under the hand as it is
+    mix.evaluate("(s) => s.dispatchEvent(new Event('change'))")
+    shows(page, BLUE, 16)
+    switch.press("Space")
+    shows(page, (0.4 * RED + 0.6 * BLUE).round(), 2)
+
+
+def test_the_small_pictures_of_a_blend_have_whole_parts_too(page: Page, url: str, parts: Bundle) -> None:
+    by_link(page, url, "blend", parts, **at(parts, 0, 0.8), path="lerp", weights="0.75,0.25")
+    strip = page.locator(".morph .strip canvas")
+    expect(strip).to_have_count(8)
+    # how blue the figure is at each step
+    blue = "all => all.map((c) => c.getContext('2d').getImageData(c.width / 2, c.height / 3, 1, 1).data[2])"
+    assert len(set(strip.evaluate_all(blue))) == 8
+    cell = page.get_by_role("button", name="A with B", exact=True).locator("canvas")
+    assert cell.evaluate_all(blue)[0] > 90  # between 40 and 180, and nearer to 40
+    page.get_by_role("switch", name="Whole parts").press("Space")
+    eventually(page, lambda: cell.evaluate_all(blue)[0] < 60)
+    eventually(page, lambda: (seen := strip.evaluate_all(blue)) and set(seen[:3]) == {40} and min(seen[5:]) > 140)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from vae.bundles.bundle import open_bundle
+from vae.data.worlds.rolls import to_notes
+from vae.space import latent, settling
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT / "assets" / "models" / "faces-128"
@@ -85,3 +87,28 @@ def test_worlds_are_small_and_carry_their_factors(name, player, factor):
     assert bundle.dynamics == (player == "road") == (bundle.drive is not None)
     for words in ("principal components", "Exact factors", "Known weaknesses", "python -m vae world"):
         assert words in bundle.card
+
+
+def test_draws_of_people_stand_still():
+    people = open_bundle(FACES.with_name("people-64"))
+
+    def moved(z: np.ndarray) -> int:
+        pictures = people.decode(z)
+        return int(np.abs(people.decode(people.encode(pictures)[0]).astype(int) - pictures).max())
+
+    assert moved(latent.sample(people, 1, 1.0, 32)) > 100  # a hat that is half there
+    assert moved(settling.draw(people, 1, 1.0, 32)) < 12
+
+
+def test_draws_of_chorales_have_fewer_short_notes():
+    chorales = open_bundle(FACES.with_name("chorales-64"))
+
+    def short(z: np.ndarray) -> float:
+        return float(np.mean([note.end - note.start == 1 for roll in chorales.decode(z) for note in to_notes(roll)]))
+
+    assert short(settling.draw(chorales, 1, 1.0, 32)) < 0.5 * short(latent.sample(chorales, 1, 1.0, 32))
+
+
+@pytest.mark.parametrize(("name", "digest"), [("people-64", "a70d75630e15"), ("chorales-64", "8a16a2d1ca39")])
+def test_links_to_worlds_made_before_they_settled_still_hold(name, digest):
+    assert digest in open_bundle(FACES.with_name(name)).formerly

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.bundles.test_contract import change_arrays, refused, seal
-from vae.bundles import graph
+from vae.bundles import fixed_points, graph
 from vae.bundles.bundle import Bundle, open_bundle
 from vae.bundles.card import About
 from vae.bundles.contract import PLAYERS, BundleError
@@ -27,7 +27,7 @@ from vae.space import colouring
 from vae.training.dynamics import Transition
 
 WORLD = World("w", "Bars", None, (), 4, {"height": "height of the bar (pixels)"}, {}, "none", player="scan", order=("k",),
-              limits=("It knows bars only.",))  # fmt: skip
+              limits=("It knows bars only.",), settle=2)  # fmt: skip
 
 
 def bars(count: int, seed: int) -> ImageSet:
@@ -99,6 +99,20 @@ def test_the_card_measures_against_principal_components_and_names_limits(bundle:
         assert words in bundle.card
     line = next(line for line in bundle.card.splitlines() if "pixels)" in line)
     assert float(line.split("|")[2].split()[0]) > 0.25  # in spreads of the factor
+
+
+def test_a_world_of_parts_says_how_often_its_draws_are_settled(bundle: Bundle, tiny_bundle: Path) -> None:
+    assert bundle.settle == 2
+    pictures, counts = fixed_points.half_way(bundle), []
+    for _ in range(3):
+        changed, again = fixed_points.changing(bundle, pictures)
+        far = np.abs(again.astype(int) - pictures) > 24
+        assert ((far.reshape(len(far), -1).mean(1) > 0.01) == changed).all()
+        pictures, _ = again, counts.append(changed.sum())
+    assert f"half-way between two of the data {counts[0]} change visibly" in bundle.card
+    assert f"and {counts[2]} would" in bundle.card and "encoded again 2 times" in bundle.card
+    other = open_bundle(tiny_bundle)
+    assert other.settle == 0 and "settle" not in other.config and "Whole parts" not in other.card
 
 
 def test_the_map_colours_by_a_factor_with_its_unit(bundle: Bundle) -> None:

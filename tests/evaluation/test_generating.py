@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.tiny import write_bundle
+from tests.tiny_worlds import write_world
 from vae.bundles.bundle import Bundle
 from vae.evaluation import generating
 from vae.space.errors import LatentError
@@ -33,6 +36,14 @@ def test_draws_have_the_spread_of_their_prior(model: Bundle) -> None:
         generating.draw(model, "other", 1, 0, 1)
     with pytest.raises(LatentError):
         generating.draw(model, "normal", 9, 0, 1)
+
+
+def test_draws_of_the_fitted_prior_have_whole_parts_where_the_model_has_parts(tmp_path: Path) -> None:
+    dark, light = (np.full((16, 16, 3), grey, np.uint8) for grey in (40, 200))
+    parts = write_world(tmp_path / "parts", dark, light, "sprite", settle=4)
+    fitted, normal = (generating.draw(parts, prior, 1, 0, 40)[:, 0] for prior in generating.PRIORS)
+    between = lambda share: ((share > 0.02) & (share < 0.98)).mean()  # noqa: E731
+    assert between(fitted) < 0.2 < between(normal)
 
 
 def test_whitened_codes_are_as_spread_in_every_direction(model: Bundle) -> None:

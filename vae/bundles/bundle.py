@@ -35,6 +35,7 @@ from vae.bundles.contract import (
     read_formerly,
     read_model,
     read_player,
+    read_settle,
 )
 from vae.bundles.guess_graph import guess_shapes
 from vae.bundles.sessions import make_session, return_memory
@@ -72,6 +73,7 @@ class Bundle:
         self.eyes = read_eyes(path, config, model.image_size)
         self.formerly = read_formerly(path, config)
         self.player = read_player(path, config)
+        self.settle = read_settle(path, config)  # see vae.space.settling
         check_files(path, config["files"])
         self.card = read_card(path) if "card.md" in config["files"] else ""  # Markdown
         d, size = model.latent_size, model.image_size

@@ -23,7 +23,7 @@ Array = np.ndarray
 FORMAT = 1
 CONFIG_KEYS = (
     "format", "name", "title", "description", "created", "licence", "model", "recipe", "metrics", "eyes", "files",
-    "formerly", "player",
+    "formerly", "player", "settle",
 )  # fmt: skip
 REQUIRED_FILES = ("decoder.onnx", "encoder.onnx", "codes.npz", "stats.npz")
 CURVATURE_FILE = "curvature.npz"
@@ -40,6 +40,7 @@ MAX_CONFIG_BYTES = 1_000_000
 MAX_FILE_BYTES = 2_000_000_000
 MAX_ARRAY_BYTES = 1_000_000_000
 MAX_FORMERLY = 100
+MAX_SETTLE = 8
 FREE = "x.free"  # in the graphs that a decoder is cut into: the map before a feature offset
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -170,6 +171,17 @@ def read_player(path: Path, config: dict[str, Any]) -> str:
             f"{path.name}/config.json has the player {str(player)[:40]!r}; it may be one of {', '.join(PLAYERS)}."
         )
     return player
+
+
+def read_settle(path: Path, config: dict[str, Any]) -> int:
+    """How often a draw is decoded and encoded again before it is shown, 0 where nothing is said. Raises BundleError."""
+    settle = config.get("settle", 0)
+    if isinstance(settle, bool) or not isinstance(settle, int) or not 0 <= settle <= MAX_SETTLE:
+        raise BundleError(
+            f"{path.name}/config.json has the settle {json.dumps(settle)[:40]}; it may be a whole number from 0 to "
+            f"{MAX_SETTLE}."
+        )
+    return settle
 
 
 def check_files(path: Path, files: dict[str, Any]) -> None:

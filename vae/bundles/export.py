@@ -121,6 +121,7 @@ def export_model(
             "created": datetime.date.today().isoformat(), "licence": about.licence, "model": model.to_dict(),
             "recipe": dict(about.recipe), "metrics": {}, "eyes": [list(p) for p in about.eyes] if about.eyes else None,
             **({"player": world.player} if world else {}),
+            **({"settle": world.settle} if world and world.settle else {}),
         }  # fmt: skip
         seal(folder, config)
         say("measuring on the test pictures")

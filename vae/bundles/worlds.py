@@ -15,6 +15,7 @@ from vae.bundles.contents import MAX_FRAMES
 from vae.bundles.contract import DRIVE_FILE, DYNAMICS_FILE, ExportError
 from vae.bundles.directions import Exact
 from vae.bundles.encoding import evenly
+from vae.bundles.fixed_points import whole_parts
 from vae.data.worlds.rolls import to_notes
 from vae.likeness import psnr
 
@@ -203,6 +204,8 @@ def world_card(
             f"{100 * metrics['notes_wrong']:.0f} % are not there. Decibels say little of rolls: the model answers with "
             "how sure it is of each note, and what counts is which side of one half that is.", "",
         ]  # fmt: skip
+    if bundle.settle:
+        lines += whole_parts(bundle)
     if ahead := bundle.recipe.get("ahead"):
         lines += [
             "## Dreaming on", "",

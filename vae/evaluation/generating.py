@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vae.space import latent
+from vae.space import latent, settling
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -25,12 +25,13 @@ BLOCK = 500
 def draw(bundle: Bundle, prior: str, temperature: float, seed: int, count: int) -> Array:
     """Codes (count, d) float32 from the fitted prior or N(0, I), its spread scaled. Raises LatentError, ValueError.
 
-    Code i of a seed does not depend on count.
+    Draws from the fitted prior are those that every page shows, settled where the bundle says so; N(0, I) stays raw. Code i
+    of a seed does not depend on count.
     """
     if prior not in PRIORS:
         raise ValueError(f"there is no prior {prior!r}; use {' or '.join(PRIORS)}")
     if prior == "fitted":
-        return bundle.check_z(latent.sample(bundle, seed, temperature, count))
+        return bundle.check_z(settling.draw(bundle, seed, temperature, count))
     latent.check_seed(seed, temperature, count)
     draws = [np.random.default_rng((seed, 7, i)).standard_normal(bundle.latent_size) for i in range(count)]
     return bundle.check_z(temperature * np.array(draws))

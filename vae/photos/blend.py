@@ -13,6 +13,7 @@ from vae.bundles.sessions import make_session
 from vae.photos.feature import mixed
 from vae.photos.sources import Source, reconstruct, stack
 from vae.space.mixing import MAX_SOURCES, BlendError, check_weights, grid_weights, mix_codes, mix_offsets
+from vae.space.settling import settled
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -21,11 +22,16 @@ Array = np.ndarray
 
 
 def blend_pictures(
-    bundle: Bundle, sources: Sequence[Source], weights: Array, path: str = "slerp", shift: Array | None = None
+    bundle: Bundle,
+    sources: Sequence[Source],
+    weights: Array,
+    path: str = "slerp",
+    shift: Array | None = None,
+    whole: bool = False,
 ) -> Array:
     """Several blends at once, weights (n, L, k), as pictures uint8 (n, s, s, c), with all that the sources carry."""
     feature = blend_feature(bundle, sources, weights)
-    return bundle.decode(*blend_codes(bundle, sources, weights, path, shift), feature=feature)
+    return bundle.decode(*blend_codes(bundle, sources, weights, path, shift, whole), feature=feature)
 
 
 def blend_feature(bundle: Bundle, sources: Sequence[Source], weights: Array) -> Array | None:
@@ -35,11 +41,17 @@ def blend_feature(bundle: Bundle, sources: Sequence[Source], weights: Array) -> 
 
 
 def blend_codes(
-    bundle: Bundle, sources: Sequence[Source], weights: Array, path: str = "slerp", shift: Array | None = None
+    bundle: Bundle,
+    sources: Sequence[Source],
+    weights: Array,
+    path: str = "slerp",
+    shift: Array | None = None,
+    whole: bool = False,
 ) -> tuple[Array, Array | None]:
     """Several blends at once: weights (n, L, k) -> z (n, L, d) or (n, d), offsets (n, L, S) or None, float32.
 
-    shift: (d,), added to the code at every level; see edit_shift.
+    shift: (d,), added to the code at every level; see edit_shift. whole: settle the mix of two or more where the bundle's
+    code is flat, so that no part is half there.
     """
     z, delta = stack(bundle, sources)
     codes = np.stack([mix_codes(z, w, path) for w in weights])  # (n, L, d)
@@ -48,7 +60,10 @@ def blend_codes(
     if not bundle.levels:
         codes = codes[:, 0]
     offsets = None if delta is None else np.stack([mix_offsets(delta, w) for w in weights]).astype(np.float32)
-    return codes.astype(np.float32), offsets
+    codes = codes.astype(np.float32)
+    if whole and not bundle.levels and len(sources) > 1:
+        codes = settled(bundle, bundle.check_z(codes))
+    return codes, offsets
 
 
 @lru_cache(maxsize=4)
@@ -83,13 +98,18 @@ def flatten(bundle: Bundle, z: Array, delta: Array | None) -> tuple[Array, Array
 
 
 def blend(
-    bundle: Bundle, sources: Sequence[Source], weights: Array, path: str = "slerp", shift: Array | None = None
+    bundle: Bundle,
+    sources: Sequence[Source],
+    weights: Array,
+    path: str = "slerp",
+    shift: Array | None = None,
+    whole: bool = False,
 ) -> Array:
     """The blend of 1 to 4 sources as a picture uint8 (s, s, c). weights: (k,) for all levels, or (L, k)."""
     if not 1 <= len(sources) <= MAX_SOURCES:
         raise BlendError(f"{len(sources)} faces cannot be blended; give 1 to {MAX_SOURCES}.")
     weights = check_weights(weights, bundle.levels, len(sources))
-    return blend_pictures(bundle, sources, weights[None], path, shift)[0]
+    return blend_pictures(bundle, sources, weights[None], path, shift, whole)[0]
 
 
 def grid(bundle: Bundle, rows: Sequence[Source], columns: Sequence[Source], cut: int = 2) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from vae import media
 from vae.photos import faces
 from vae.photos.feature import Feature, guessed, mixed
-from vae.space import latent
+from vae.space import settling
 from vae.space.mixing import BlendError
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def code_source(bundle: Bundle, z: Array, name: str, delta: Array | None = None)
 
 
 def drawn_source(bundle: Bundle, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> Source:
-    """A picture drawn from the prior."""
-    return code_source(bundle, latent.sample(bundle, seed, temperature)[0], f"Drawn {bundle.noun}, seed {seed}")
+    """A picture drawn from the prior, with whole parts where the bundle settles its draws."""
+    return code_source(bundle, settling.draw(bundle, seed, temperature)[0], f"Drawn {bundle.noun}, seed {seed}")
 
 
 def astronaut() -> Array | None:

@@ -157,4 +157,5 @@ WORLD = World(
         "Four bars of four voices in sixteenths: no loudness, no words, no form beyond four bars.",
         "A draw keeps the voices apart, but breaks rules of voice leading that Bach keeps.",
     ),
+    settle=4,
 )

@@ -123,4 +123,5 @@ WORLD = World(
     limits=(
         "Parts are either there or not, but codes are continuous: between two characters some parts are half there.",
     ),
+    settle=3,
 )

@@ -40,6 +40,7 @@ class World:
     player: how a model of it is shown (vae.bundles.contract.PLAYERS). order: factors that only say what follows what.
     seen: factors that pictures show only where another factor lies between two values, as (other, low, high).
     limits: what a model of it cannot do, sentences for its card.
+    settle: how often a model of it decodes and encodes a draw again, so that no part is half there (vae.space.settling).
     """
 
     name: str
@@ -55,6 +56,7 @@ class World:
     order: tuple[str, ...] = ()
     seen: Mapping[str, tuple[str, float, float]] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    settle: int = 0
 
     def meaning(self, factor: str) -> tuple[str, str]:
         """What a factor is called by people, and its unit; a name as it is where it is none of this world."""

@@ -1,10 +1,10 @@
 /* The Blend component: the people, and the live mix under the hand.
 
    render(args) is called at mount and after every rerun; unmount(root): see component.js.
-   data: what vae/web/blend/live.py sends. To Python go the state "blend" on release ({weights, at, path, shift}) and the
+   data: what vae/web/blend/live.py sends. To Python go the state "blend" on release ({weights, at, path, shift, whole}) and the
    trigger "event" ({name, ...}).
    The mix is a table of weights, a row for each level and a share for each person. The Blend holds it; the mixer's sliders
-   and pad, the strip of the morph and the table of mixes are ways to set it. */
+   and pad, the strip of the morph and the table of mixes are ways to set it. At rest it may be shown with whole parts: whole.js. */
 
 import { pictureCanvas } from "../live/canvas.js";
 import { geometry } from "../live/codes.js";
@@ -22,6 +22,7 @@ import { Mixer } from "./mixer.js";
 import { Morph } from "./morph.js";
 import { LETTERS, People } from "./people.js";
 import { Table } from "./table.js";
+import { Whole } from "./whole.js";
 
 /** @typedef {import("../live/component.js").Args} Args */
 /** @typedef {import("../live/codes.js").Basis} Basis */
@@ -84,6 +85,7 @@ export class Blend {
       title: "Fit what the encoder\u2019s one pass misses, for all photos together", onclick: () => this.send("refine") }, "More like me");
     this.mixer = new Mixer(this);
     this.paths = radios("path", "Way between the codes", PATHS(model.noun), (path) => this.#setPath(path));
+    this.whole = new Whole(this, (byHand) => this.#wholeChanged(byHand));
     this.panel = new SliderPanel({
       onmove: (basis, row, value) => this.#edit(basis, row, value),
       oncommit: () => this.commit(),
@@ -105,7 +107,7 @@ export class Blend {
           this.player?.element,
           h("div", { class: "likeness" }, this.refineButton, this.refining)),
         h("div", { class: "desk" }, this.mixer.element,
-          h("div", { class: "way" }, h("span", { class: "quiet" }, "Way between the codes"), this.paths.element),
+          h("div", { class: "way" }, h("span", { class: "quiet" }, "Way between the codes"), this.paths.element, this.whole.element),
           this.edits)),
       this.morph.element, this.table.element);
     this.element = h("div", { class: "live blend" }, this.cards.element, this.notice, this.work);
@@ -182,6 +184,7 @@ export class Blend {
     const k = this.people.length;
     const fits = state && state.weights?.length === this.rows && state.weights.every((row) => row.length === k);
     this.path = state?.path ?? "slerp";
+    this.whole.choose(state?.whole ?? false);
     if (state?.shift) this.shift = decodeFloats(state.shift);
     if (!fits) return this.#centre();
     this.weights = state.weights;
@@ -241,12 +244,14 @@ export class Blend {
 
   show(preview = false) {
     if (!this.people.length) return;
-    this.surface.show(this.state(), { preview });
+    const state = this.state();
+    this.surface.show((preview ? null : this.whole.of(state)) ?? state, { preview });
   }
 
   commit() {
+    if (this.whole.on) this.show(); // the hand rests
     this.setStateValue("blend", {
-      weights: this.weights, at: this.at, path: this.path, shift: this.shifted ? encodeFloats(this.shift) : null, people: this.people.map((p) => p.id),
+      weights: this.weights, at: this.at, path: this.path, shift: this.shifted ? encodeFloats(this.shift) : null, whole: this.whole.on, people: this.people.map((p) => p.id),
     });
   }
 
@@ -273,6 +278,14 @@ export class Blend {
     this.paths.choose(path);
     this.show();
     this.morph.ribbon(this.ribbon);
+    this.later();
+    this.commit();
+  }
+
+  /* The switch was turned, or the picture at rest has come. */
+  #wholeChanged(byHand) {
+    this.show();
+    if (!byHand) return;
     this.later();
     this.commit();
   }

@@ -75,7 +75,10 @@ class Person:
 
 @dataclass
 class Desk:
-    """What a visitor blends with one model. weights: (L, k); shift: (d,) or None."""
+    """What a visitor blends with one model. weights: (L, k); shift: (d,) or None.
+
+    whole: whether the mix is shown with whole parts (vae.space.settling).
+    """
 
     digest: str
     people: list[Person] = field(default_factory=list)
@@ -83,6 +86,7 @@ class Desk:
     at: Any = None
     path: str = "slerp"
     shift: np.ndarray | None = None
+    whole: bool = False
     notice: str | None = None
     revision: int = field(default_factory=lambda: secrets.randbelow(2**31))
     job: Any = None
@@ -97,7 +101,7 @@ class Desk:
 
     def picture(self, bundle: Bundle) -> np.ndarray:
         """The blend on screen, uint8 (s, s, c)."""
-        return blend.blend(bundle, self.sources, self.weights, self.path, self.shift)
+        return blend.blend(bundle, self.sources, self.weights, self.path, self.shift, self.whole)
 
     def put(self, slot: int, source: Source) -> None:
         """Place a person in a slot, or after the last."""
@@ -126,6 +130,7 @@ class Desk:
         self.weights = mixing.check_weights(sent.get("weights"), bundle.levels, len(self.people))
         self.at = sent.get("at")
         self.path = sent["path"] if sent.get("path") in mixing.PATHS else "slerp"
+        self.whole = sent.get("whole") is True
         self.shift = None
         if isinstance(sent.get("shift"), str):
             try:
@@ -184,7 +189,7 @@ def open_photo(bundle: Bundle, data: bytes, name: str) -> Source:
 
 def open_saved(bundle: Bundle, here: Desk, data: bytes) -> None:
     """Put a saved blend in place of all that lies on the desk. Raises SavedError."""
-    sources, here.weights, here.path, here.shift = read_blend(bundle, data)
+    sources, here.weights, here.path, here.shift, here.whole = read_blend(bundle, data)
     here.people, here.at = [Person(source) for source in sources], None
     here.revision += 1
 
@@ -388,7 +393,7 @@ def mount(bundle: Bundle, here: Desk) -> None:
     mix = None
     if here.weights is not None:
         shift = None if here.shift is None else b64(here.shift)
-        mix = {"weights": here.weights.tolist(), "at": here.at, "path": here.path, "shift": shift}
+        mix = {"weights": here.weights.tolist(), "at": here.at, "path": here.path, "shift": shift, "whole": here.whole}
     data = {
         "model": describe(bundle),
         "sources": [shown(bundle, person) for person in here.people],
@@ -411,7 +416,7 @@ def adopt(bundle: Bundle, here: Desk) -> None:
     """Make the blend the current face of the other pages, offsets and all."""
     z, delta = (
         None if part is None else part[0]
-        for part in blend.blend_codes(bundle, here.sources, here.weights[None], here.path, here.shift)
+        for part in blend.blend_codes(bundle, here.sources, here.weights[None], here.path, here.shift, here.whole)
     )
     z, delta = blend.flatten(bundle, z, delta)
     offset = blend.blend_feature(bundle, here.sources, here.weights[None])
@@ -427,6 +432,8 @@ def link(bundle: Bundle, here: Desk) -> dict[str, str]:
     query = {"model": bundle.name, "hash": bundle.digest, "path": here.path}
     query |= {f"z{i}": packing.pack(source.z, bundle.stats) for i, source in enumerate(here.sources)}
     query["weights"] = "_".join(",".join(f"{w:.4g}" for w in row) for row in here.weights)
+    if here.whole:
+        query["whole"] = "1"
     if here.shift is not None:
         query["shift"] = packing.pack(bundle.stats.mean + here.shift, bundle.stats)
     return query
@@ -448,6 +455,7 @@ def read_link(bundle: Bundle, here: Desk, query: Mapping[str, str]) -> None:
         rows = [[float(w) for w in row.split(",")] for row in query.get("weights", "")[:2000].split("_") if row]
         here.weights = mixing.check_weights(rows, bundle.levels, len(texts)) if rows else None
         here.path = "lerp" if query.get("path") == "lerp" else "slerp"
+        here.whole = query.get("whole") == "1"
         if "shift" in query:
             here.shift = packing.unpack(query["shift"][:8192], bundle.stats) - bundle.stats.mean
         here.notice = meant.note or None

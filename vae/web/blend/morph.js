@@ -36,7 +36,7 @@ export class Morph {
       const place = (step / (STEPS - 1)) * (k - 1);
       return Array(blend.rows).fill(blend.people.map((_, i) => Math.max(0, 1 - Math.abs(place - i))));
     });
-    const images = await decodeAll(blend.model, tables.map((table) => blend.state(table)));
+    const images = await decodeAll(blend.model, await blend.whole.all(tables.map((table) => blend.state(table))));
     return () => {
       this.strip.replaceChildren(...images.map((image, i) => tile(image, `Step ${i + 1} of ${STEPS}`, () => blend.jump(tables[i]))));
       this.ribbon(blend.ribbon);

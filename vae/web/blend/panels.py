@@ -250,7 +250,9 @@ def code(bundle: Bundle, here: Desk) -> bytes:
         arrays["feature"] = np.stack([source.feature.offset if source.feature else none for source in here.sources])
     if here.shift is not None:
         arrays["shift"] = here.shift
-    arrays["about"] = np.array(json.dumps({"model": bundle.name, "hash": bundle.digest, "path": here.path}))
+    arrays["about"] = np.array(
+        json.dumps({"model": bundle.name, "hash": bundle.digest, "path": here.path, "whole": here.whole})
+    )
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -371,6 +373,13 @@ class Plain:
                     else [None] * 3
                 )
                 here.path = st.radio("Way between the codes", mixing.PATHS, horizontal=True, key="plain-path")
+                if bundle.settle and not bundle.levels:
+                    here.whole = st.toggle(
+                        "Whole parts",
+                        here.whole,
+                        key="plain-whole",
+                        help="Decodes and encodes the mix again until no part of it is half there",
+                    )
                 here.weights, here.at = mixing.pair_weights(bundle.levels, mix, *own), None
                 if refinable(bundle, here.sources) and st.button("More like me", key="plain-refine"):
                     self.refine()

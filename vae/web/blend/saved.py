@@ -20,8 +20,11 @@ from vae.web.core.saved import SavedError, arrays_of, check_model
 Array = np.ndarray
 
 
-def read_blend(bundle: Bundle, data: bytes) -> tuple[list[Source], Array, str, Array | None]:
-    """The file under Take it away -> the people, weights (L, k), path and shift (d,) or None. Raises SavedError."""
+def read_blend(bundle: Bundle, data: bytes) -> tuple[list[Source], Array, str, Array | None, bool]:
+    """The file under Take it away -> the people, weights (L, k), path, shift (d,) or None, and whether parts are whole.
+
+    Raises SavedError.
+    """
     found = arrays_of(data)
     if "weights" not in found or "z" not in found or "about" not in found:
         raise SavedError("This file holds no blend; open it on Explore if it is a code that was saved there.")
@@ -47,7 +50,8 @@ def read_blend(bundle: Bundle, data: bytes) -> tuple[list[Source], Array, str, A
         raise
     except (LatentError, BundleError, BlendError, ValueError, TypeError, AttributeError) as error:
         raise SavedError(f"This file does not fit {bundle.title}: {error}".rstrip(".") + ".") from None
-    return sources, weights, about["path"] if about.get("path") in mixing.PATHS else "slerp", shift
+    path = about["path"] if about.get("path") in mixing.PATHS else "slerp"
+    return sources, weights, path, shift, about.get("whole") is True
 
 
 def _part(found: dict[str, Any], name: str, shape: tuple[int, ...], kind: type) -> Array | None:

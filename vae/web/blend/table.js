@@ -83,7 +83,7 @@ export class Table {
       return { levels: codes, delta: mixOffsets([row.delta, column.delta], weights, model.style_size), features };
     };
     const states = [...draws.map((face) => cell(face, face)), ...people.flatMap((row) => columns.map((column) => cell(row, column)))];
-    const images = await decodeAll(model, states);
+    const images = await decodeAll(model, await blend.whole.all(states));
     return () => this.#show(draws, images.slice(0, draws.length), images.slice(draws.length));
   }
 

@@ -67,6 +67,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "face": bundle.eyes is not None,
         "noun": bundle.noun,
         "player": bundle.player,
+        "settle": bundle.settle,
         "dynamics": bundle.dynamics,
         "drive": bundle.drive is not None,
     }

@@ -20,7 +20,7 @@ from vae.bundles.registry import Registry
 from vae.photos import faces
 from vae.photos.feature import Feature, guessed
 from vae.photos.sources import piece
-from vae.space import latent, packing
+from vae.space import packing, settling
 from vae.space.errors import LatentError
 from vae.web.core.mount import usual_sigma
 from vae.web.core.saved import read_saved
@@ -172,7 +172,7 @@ def current(bundle: Bundle) -> Current:
     known = studio().currents.get(bundle.name)
     if known is None or known.digest != bundle.digest:
         found = piece(bundle, 0)
-        z = latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0] if found is None else bundle.check_z(found)
+        z = settling.draw(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0] if found is None else bundle.check_z(found)
         z = grid(z, bundle)
         # Counting goes on over sessions and models: a code of an older component is then never taken for a new one.
         known = Current(bundle.name, bundle.digest, z, z, revision=secrets.randbelow(2**31) + 1)

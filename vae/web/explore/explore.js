@@ -14,7 +14,7 @@ import { acquire } from "../live/engine.js";
 import { decodeFloats } from "../live/floats.js";
 import { history } from "../live/history.js";
 import { Meter } from "../live/meter.js";
-import { askFloats } from "../live/net.js";
+import { askFloats, posted } from "../live/net.js";
 import { gaussian } from "../live/numbers.js";
 import { playerOf } from "../live/players/player.js";
 import { Drive } from "../live/players/road.js";
@@ -92,6 +92,8 @@ class Explore {
     this.hold = button("compare", "Compare", undefined, { title: `Hold to see the ${model.noun} this one began as`, "aria-pressed": "false" });
     this.#holdToCompare();
     this.jitterButton = button("jitter", "Jitter", () => this.jitter());
+    this.wholeButton = model.settle ? button("parts", "Whole parts", () => this.whole(), {
+      title: "Decodes and encodes the picture again until no part of it is half there" }) : null;
     this.photoBox = h("div", { class: "photo", hidden: true });
     this.photoText = h("p", { class: "photo-figures" });
     this.progress = h("progress", { max: 1, value: 0, "aria-label": "Refining" });
@@ -125,7 +127,7 @@ class Explore {
             field("Seed", this.seed), field("Temperature", this.temperature)),
           h("div", { class: "tools" },
             button("mean", "Mean", () => this.mean(), { "aria-label": model.face ? "Mean face" : "Mean", title: "The average of all codes" }),
-            button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: `All sliders back to where this ${model.noun} began` }), this.jitterButton, this.hold, this.undoButton, this.redoButton)),
+            button("reset", "Reset", () => this.resetAll(), { "aria-label": "Reset all", title: `All sliders back to where this ${model.noun} began` }), this.jitterButton, this.wholeButton, this.hold, this.undoButton, this.redoButton)),
         this.notice),
       this.panel.element, this.drive?.element);
     this.surface = this.engine.surface(this.canvas, { ondraw: (frame) => this.#drawn(frame) });
@@ -459,6 +461,19 @@ class Explore {
     this.say(this.photo
       ? "Jitter: z = \u03bc + \u03c3\u00b7\u03b5, a fresh draw from what the encoder believes about this photo (the reparameterisation trick)."
       : "Jitter: z = \u03bc + \u03c3\u00b7\u03b5 around this code, with the encoder\u2019s usual \u03c3 (the reparameterisation trick).");
+  }
+
+  /* Decoded and encoded again by the server, which alone has the encoder: parts that are half there come whole, or go. */
+  async whole() {
+    if (!this.space) return;
+    const from = this.z;
+    const found = await askFloats("api/settle", { model: this.model.name }, posted(from)).catch((error) => this.say(error.message));
+    if (!found || this.z !== from) return; // the hand has moved on
+    const { locks } = this.panel;
+    this.z = this.space.hold(found, locks, from);
+    this.#anchor = null;
+    this.#commit();
+    this.say(`Whole parts: what was half there is there now, or gone${locks.length ? "; locked values are kept" : ""}.`);
   }
 
   #holdToCompare() {

@@ -10,7 +10,7 @@ import streamlit as st
 from vae import media
 from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
-from vae.space import latent
+from vae.space import settling
 from vae.web.core import services, state
 from vae.web.core.top import PHONE, Top
 
@@ -30,7 +30,7 @@ def _drawn(digest: str, name: str) -> bytes | None:
     """PNG of one draw of a model's prior; None where it cannot be opened. The digest makes a new file a new picture."""
     try:
         bundle = services.registry.get(name)
-        z = latent.sample(bundle, SEED, TEMPERATURE, 1)
+        z = settling.draw(bundle, SEED, TEMPERATURE)
         return media.png(bundle.decode_small(z, SIDE)[0])
     except BundleError:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from vae.bundles.bundle import Bundle
-from vae.space import latent
+from vae.space import latent, settling
 from vae.space.axes import Basis, bases, held, move
 from vae.space.errors import LatentError
 from vae.web.core.mount import usual_sigma
@@ -18,6 +18,7 @@ from vae.web.core.state import Current, grid
 TOP, PER_GROUP = 12, 2
 REACH = 4.0
 ORDER = ("named", "principal", "raw")
+WHOLE = "Decodes and encodes the picture again until no part of it is half there"
 
 
 def in_view(basis: Basis) -> list[int]:
@@ -75,7 +76,7 @@ class Plain:
             st.session_state[key] = secrets.randbelow(1_000_000)
         seed = int(st.session_state[key])
         self.here.temperature = float(st.session_state[f"temperature-{self.bundle.name}"])
-        self.set(latent.sample(self.bundle, seed, self.here.temperature)[0], keep_start=False, seed=seed)
+        self.set(settling.draw(self.bundle, seed, self.here.temperature)[0], keep_start=False, seed=seed)
 
     def step_back(self, source: str, target: str) -> None:
         """Undo or redo."""
@@ -90,6 +91,10 @@ class Plain:
         here = self.here
         logvar = here.photo.logvar if here.photo else 2 * np.log(usual_sigma(self.bundle))
         self.set(latent.jitter(here.z, logvar, secrets.randbelow(2**31)))
+
+    def settle(self) -> None:
+        """Make the parts of the present picture whole."""
+        self.set(settling.settled(self.bundle, self.here.z))
 
     def actions(self) -> None:
         """Draws, resets, undo."""
@@ -116,6 +121,8 @@ class Plain:
                 on_click=self.jitter,
                 help="z = \u03bc + \u03c3\u00b7\u03b5: the reparameterisation trick",
             )
+            if bundle.settle:
+                st.button("Whole parts", key="plain-settle", on_click=self.settle, help=WHOLE)
             for label, ways in (("Undo", ("undo", "redo")), ("Redo", ("redo", "undo"))):
                 st.button(
                     label, key=f"plain-{ways[0]}", disabled=not self.memory[ways[0]], on_click=self.step_back, args=ways

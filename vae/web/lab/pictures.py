@@ -20,7 +20,7 @@ from vae import media
 from vae.bundles.bundle import Bundle
 from vae.evaluation.picked import known_split
 from vae.photos.sources import SAMPLE_SEEDS, SAMPLE_TEMPERATURE, astronaut, photo_source
-from vae.space import latent
+from vae.space import settling
 from vae.web.core.http import MAX_IMAGE_BYTES, NO_STORE, Refusal, in_thread, read_body, the_bundle
 from vae.web.live.dropping import MAX_DROP, crops
 
@@ -45,7 +45,7 @@ def _samples(bundle: Bundle) -> list[dict[str, str]]:
         crop = photo_source(bundle, portrait, "Astronaut").crop
         found.append({"name": "Astronaut", "kind": "photo", "src": media.data_uri(crop)})
     for seed in SAMPLE_SEEDS:
-        drawn = bundle.decode(bundle.check_z(latent.sample(bundle, seed, SAMPLE_TEMPERATURE)))[0]
+        drawn = bundle.decode(bundle.check_z(settling.draw(bundle, seed, SAMPLE_TEMPERATURE)))[0]
         found.append({"name": f"Drawn, seed {seed}", "kind": "drawn", "src": media.data_uri(drawn)})
     return found
 

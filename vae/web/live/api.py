@@ -9,6 +9,7 @@ from vae.web.live.axes import axes, traversals
 from vae.web.live.decoding import decode, feature_file, onnx_file, sample
 from vae.web.live.encoding import encode
 from vae.web.live.refining import refine_cancel, refine_stream
+from vae.web.live.settling import settle
 from vae.web.live.worlds import drive, step
 
 
@@ -19,6 +20,7 @@ def routes() -> list[Route]:
         Route("/api/decode", answer(decode), methods=["POST"]),
         Route("/api/encode", answer(encode), methods=["POST"]),
         Route("/api/sample", answer(sample)),
+        Route("/api/settle", answer(settle), methods=["POST"]),
         Route("/api/axes", answer(axes)),
         Route("/api/traversals", answer(traversals)),
         Route("/api/onnx/{name}/{digest}/{part}.onnx", answer(onnx_file)),

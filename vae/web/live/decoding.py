@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from vae import media
 from vae.bundles.bundle import Bundle
 from vae.photos.feature import Feature, find, mixed
-from vae.space import latent
+from vae.space import settling
 from vae.web.core import services
 from vae.web.core.cache import keep
 from vae.web.core.http import (
@@ -133,12 +133,12 @@ async def decode(request: Request) -> Response:
 
 
 async def sample(request: Request) -> Response:
-    """GET /api/sample: draws from the bundle's prior, float32 (count, d); a seed gives the same numbers everywhere."""
+    """GET /api/sample: draws from the bundle's prior, float32 (count, d), as people see them: settled where the bundle says so."""
     bundle, query = the_bundle(request), request.query_params
     seed = integer(query, "seed", 0, 0, 2**32 - 1)
     count = integer(query, "count", 1, 1, MAX_SAMPLES)
     temperature = number(query, "temperature", 0.7, 0, 2)
-    z = await in_thread(latent.sample, bundle, seed, temperature, count)
+    z = await in_thread(settling.draw, bundle, seed, temperature, count)
     return Response(np.ascontiguousarray(z, "<f4").tobytes(), media_type=BINARY)
 
 

@@ -46,6 +46,7 @@ import { clamp, median } from "./numbers.js";
  * @property {boolean} face
  * @property {string} noun what one of its pictures is called
  * @property {"picture" | "scan" | "roll" | "road" | "sprite"} player
+ * @property {number} settle how often a draw is decoded and encoded again, 0 for never
  * @property {boolean} dynamics whether a transition says where a code goes
  * @property {boolean} drive whether a recorded drive lies beside it
  */

@@ -8,7 +8,7 @@ import streamlit as st
 from vae.bundles.bundle import Bundle, open_bundle
 from vae.bundles.contract import BundleError
 from vae.jobs import library, watch
-from vae.space import latent
+from vae.space import settling
 from vae.web.core import services
 from vae.web.train.view import attempt, colours, draw, figure, open_in, say
 
@@ -84,7 +84,7 @@ def card(name: str) -> None:
 def draws(path: str, digest: str) -> np.ndarray:
     """A row of draws from a model's prior. Its networks are opened for this alone, not to stay in memory."""
     bundle = open_bundle(path)
-    return strip(bundle.decode_small(latent.sample(bundle, 1, 0.7, PICTURES), SIDE))
+    return strip(bundle.decode_small(settling.draw(bundle, 1, 0.7, PICTURES), SIDE))
 
 
 def facts(bundle: Bundle) -> str:
