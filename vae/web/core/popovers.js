@@ -7,8 +7,11 @@ const BUTTON = '[data-testid="stPopoverButton"]';
 const OPEN = `${BUTTON}[aria-expanded="true"]`;
 const BODY = '[data-testid="stPopoverBody"]';
 
-/** Where the button of the popover is that the focus is in: a run of the page may put another in its place. */
-let left = "";
+/**
+ * The button of the popover that the focus is in, and the key under which a run of the page may put another in its place.
+ * @type {{button: HTMLElement, key: string} | null}
+ */
+let left = null;
 
 /** @param {string} selector */
 const find = (selector) => /** @type {HTMLElement | null} */ (document.querySelector(selector));
@@ -42,15 +45,17 @@ function step(event) {
 
 function hold() {
   const at = document.activeElement;
-  const key = at?.closest(BODY) && find(OPEN)?.closest('[class*="st-key-"]')?.className.match(/st-key-\S+/)?.[0];
-  if (key) left = `.${key} ${BUTTON}`;
-  else if (at !== document.body) left = "";
+  const button = at?.closest(BODY) ? find(OPEN) : null;
+  const place = button?.closest('[class*="st-key-"]');
+  if (button) left = { button, key: place?.querySelectorAll(BUTTON).length === 1 ? place.className.match(/st-key-\S+/)?.[0] ?? "" : "" };
+  else if (at !== document.body) left = null;
 }
 
 function giveBack() {
   if (!left || find(BODY) || document.activeElement !== document.body) return;
-  find(left)?.focus();
-  left = "";
+  const { button, key } = left;
+  left = null;
+  (button.isConnected || !key ? button : find(`.${key} ${BUTTON}`))?.focus();
 }
 
 export function watch() {
