@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.playing import write_worlds
 from tests.browser.waiting import PATIENCE
 from vae.evaluation.chromium import FLAGS, find
+from vae.evaluation.running import running_app
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -32,3 +34,12 @@ def page(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(1000 * PATIENCE)
     yield page
     context.close()
+
+
+@pytest.fixture(scope="session")
+def worlds_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of one running app with a tiny world of each kind beside the models that ship."""
+    home = tmp_path_factory.mktemp("home")
+    write_worlds(home / "models")
+    with running_app(home) as url:
+        yield url

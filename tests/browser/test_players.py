@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import wave
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -14,49 +13,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.browser.playing import BLUE, FIRST, RED, drag_on, heard, silent, through_the_window
 from tests.browser.test_explore import first_axis, slider
-from tests.browser.test_features import VIEW
-from tests.browser.waiting import eventually, settled, shows, until
+from tests.browser.waiting import CANVAS, VIEW, eventually, settled, shows, until
 from tests.tiny_worlds import write_world
 from vae.bundles.bundle import Bundle
 from vae.data.worlds import rolls
 from vae.data.worlds.rolls import Note
-from vae.evaluation.running import running_app
 from vae.space import packing
-
-FIRST = [Note(0, 64, 69), Note(0, 32, 76), Note(32, 64, 73)]  # an A of 440 Hz, and above it an E, then a C sharp
-SECOND = [Note(0, 64, 60)]
-GROUND = (235, 240, 245)
-NEAR = 4  # hertz
-
-
-def scan_of(low: int, high: int) -> np.ndarray:
-    """A slope of greys, uint8 (64, 64, 1)."""
-    return np.linspace(low, high, 64).round().astype(np.uint8)[None, :, None].repeat(64, 0)
-
-
-def sprite_of(colour: tuple[int, int, int]) -> np.ndarray:
-    """A figure on the ground, with a hole of the ground's colour that cannot be reached from outside."""
-    picture = np.full((64, 64, 3), GROUND, np.uint8)
-    picture[16:48, 20:44] = colour
-    picture[30:34, 30:34] = GROUND
-    return picture
-
-
-RED, BLUE = sprite_of((180, 40, 40)), sprite_of((40, 40, 180))
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An app with a tiny world of each kind."""
-    home = tmp_path_factory.mktemp("home")
-    models = home / "models"
-    write_world(models / "tiny-roll", rolls.to_picture(FIRST), rolls.to_picture(SECOND), "roll")
-    write_world(models / "tiny-scan", scan_of(40, 200), scan_of(60, 220), "scan")
-    write_world(models / "tiny-sprite", RED, BLUE, "sprite")
-    write_world(models / "tiny-parts", RED, BLUE, "sprite", settle=2)
-    with running_app(home) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -76,34 +40,8 @@ def opened(page: Page, url: str, name: str) -> np.ndarray:
     return settled(page)
 
 
-# The loudest frequencies, in hertz, of what is heard: each a peak above a hundredth of the loudest, strongest first.
-PEAKS = """() => {
-    const { analyser, context } = window.view.player.sound;
-    const heard = new Float32Array(analyser.frequencyBinCount);
-    analyser.getFloatFrequencyData(heard);
-    const hertz = context.sampleRate / analyser.fftSize, loudest = Math.max(...heard);
-    if (loudest < -60) return [];
-    const peaks = [];
-    heard.forEach((db, i) => {
-        if (db > loudest - 20 && db >= heard[i - 1] && db > heard[i + 1]) peaks.push([db, i * hertz]);
-    });
-    return peaks.sort((a, b) => b[0] - a[0]).map(([, f]) => f);
-}"""
-
-
-def heard(page: Page, *wanted: float, silent: tuple[float, ...] = ()) -> None:
-    """Wait until there is sound at these frequencies, and none at those."""
-
-    def right() -> bool:
-        peaks = page.evaluate(PEAKS)
-        near = lambda f: any(abs(f - peak) < NEAR for peak in peaks)  # noqa: E731
-        return all(map(near, wanted)) and not any(map(near, silent))
-
-    eventually(page, right, lambda: f"heard {page.evaluate(PEAKS)[:12]}, not {wanted}")
-
-
-def test_a_chord_is_heard_and_follows_the_slider(page: Page, url: str) -> None:
-    opened(page, url, "tiny-roll")
+def test_a_chord_is_heard_and_follows_the_slider(page: Page, worlds_url: str) -> None:
+    opened(page, worlds_url, "tiny-roll")
     words = page.get_by_test_id("roll-words")
     expect(words).to_have_text("3 notes, 0 beginnings in doubt")
     assert page.evaluate("window.view.player.sound.context") is None, "nothing may sound before a click"
@@ -113,14 +51,14 @@ def test_a_chord_is_heard_and_follows_the_slider(page: Page, url: str) -> None:
     heard(page, 440, 659.26)
     slider(page, first_axis(page)).press("End")  # the other picture, and beyond: a C, while it plays on
     expect(words).to_have_text("1 note, 0 beginnings in doubt")
-    heard(page, 261.63, silent=(440, 659.26))
+    heard(page, 261.63, without=(440, 659.26))
     mute = page.get_by_role("button", name="Mute")
     mute.press("Enter")
-    eventually(page, lambda: page.evaluate(PEAKS) == [])
+    silent(page)
     mute.press("Enter")
     heard(page, 261.63)
     page.get_by_test_id("roll-play").press("Enter")
-    eventually(page, lambda: page.evaluate(PEAKS) == [])
+    silent(page)
 
 
 def events(data: bytes) -> tuple[int, list[Note]]:
@@ -153,12 +91,12 @@ def events(data: bytes) -> tuple[int, list[Note]]:
     return tempo, sorted(notes)
 
 
-def test_a_roll_is_read_as_the_data_are_and_its_files_hold_the_same_notes(page: Page, url: str) -> None:
+def test_a_roll_is_read_as_the_data_are_and_its_files_hold_the_same_notes(page: Page, worlds_url: str) -> None:
     rng = np.random.default_rng(3)
     starts, lengths, pitches = (rng.integers(low, high, 90).tolist() for low, high in ((0, 60), (1, 9), (33, 97)))
     drawn = [Note(start, start + length, pitch) for start, length, pitch in zip(starts, lengths, pitches)]
     noise = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    page.goto(f"{url}/api/health")
+    page.goto(f"{worlds_url}/api/health")
     answer = page.evaluate(
         """async ({ url, notes, noise }) => {
             const { notesOf, rollOf, doubtful } = await import(url + "/web/live/players/notes.js");
@@ -172,7 +110,11 @@ def test_a_roll_is_read_as_the_data_are_and_its_files_hold_the_same_notes(page: 
             return { roll: [...roll], read, noisy: notesOf(rgba), doubts: doubtful(rgba), midi: [...midi(read, 90)],
                 wav: toBase64(wav(samples, rate)), peak: samples.reduce((a, b) => Math.max(a, b)) };
         }""",
-        {"url": url, "notes": [n._asdict() for n in [Note(0, 64, 69), *drawn]], "noise": noise.reshape(-1, 3).tolist()},
+        {
+            "url": worlds_url,
+            "notes": [n._asdict() for n in [Note(0, 64, 69), *drawn]],
+            "noise": noise.reshape(-1, 3).tolist(),
+        },
     )
     notes = [Note(**n) for n in answer["read"]]
     picture = rolls.to_picture([Note(0, 64, 69), *drawn])
@@ -191,8 +133,8 @@ def test_a_roll_is_read_as_the_data_are_and_its_files_hold_the_same_notes(page: 
     assert spectrum.argmax() / 4 == pytest.approx(440, abs=1)
 
 
-def test_music_is_taken_away_with_the_picture_in_view(page: Page, url: str) -> None:
-    opened(page, url, "tiny-roll")
+def test_music_is_taken_away_with_the_picture_in_view(page: Page, worlds_url: str) -> None:
+    opened(page, worlds_url, "tiny-roll")
     with page.expect_download() as midi:
         page.get_by_role("button", name="MIDI").click()
     assert events(Path(midi.value.path()).read_bytes())[1] == sorted(FIRST)
@@ -202,35 +144,25 @@ def test_music_is_taken_away_with_the_picture_in_view(page: Page, url: str) -> N
         assert file.getnframes() / file.getframerate() == pytest.approx(64 * 15 / 84 + 0.5, abs=0.01)
 
 
-def test_the_window_of_a_scan_is_changed_by_hand_and_by_keyboard(page: Page, url: str) -> None:
-    before = opened(page, url, "tiny-scan").astype(float)
+def test_the_window_of_a_scan_is_changed_by_hand_and_by_keyboard(page: Page, worlds_url: str) -> None:
+    before = opened(page, worlds_url, "tiny-scan").astype(float)
     level, window = (page.locator(f'[data-view="{name}"]') for name in ("level", "window"))
-
-    def as_told(pixels: np.ndarray) -> bool:
-        middle, width = (2.55 * float(one.input_value()) for one in (level, window))
-        wanted = np.clip(255 * (before - (middle - width / 2)) / width, 0, 255)
-        return bool(np.abs(pixels - wanted).max() <= 2 and np.abs(pixels - before).max() > 10)
-
+    as_told = through_the_window(page, before)
     level.focus()
     for _ in range(12):
         page.keyboard.press("ArrowLeft")
     assert level.input_value() == "38"
     until(page, as_told)
     expect(page.locator(".player.scan .figures")).to_contain_text("Greys from 0 to 88")
-    box = page.get_by_test_id("live-canvas").bounding_box()
-    x, y = box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x - box["width"] * 0.3, y, steps=5)
-    page.mouse.up()
+    drag_on(page, CANVAS, -0.3)
     assert window.input_value() == "52" and level.input_value() == "38"
     until(page, as_told)
     page.get_by_role("button", name="Whole range").press("Enter")
     until(page, lambda pixels: bool((pixels == before).all()))
 
 
-def test_a_sprite_is_cut_out_of_its_ground(page: Page, url: str) -> None:
-    shown = opened(page, url, "tiny-sprite")
+def test_a_sprite_is_cut_out_of_its_ground(page: Page, worlds_url: str) -> None:
+    shown = opened(page, worlds_url, "tiny-sprite")
     with page.expect_download() as saved:
         page.get_by_role("button", name="64 px").click()
     sprite = np.asarray(Image.open(saved.value.path()))
@@ -259,8 +191,8 @@ def by_link(page: Page, url: str, name: str, bundle: Bundle, **query: str) -> No
     page.locator(".live[data-drawn][data-ready]").wait_for()
 
 
-def test_a_part_that_is_half_there_is_made_whole_and_undone(page: Page, url: str, parts: Bundle) -> None:
-    by_link(page, url, "", parts, **at(parts, 0.6))
+def test_a_part_that_is_half_there_is_made_whole_and_undone(page: Page, worlds_url: str, parts: Bundle) -> None:
+    by_link(page, worlds_url, "", parts, **at(parts, 0.6))
     ghost = (0.4 * RED + 0.6 * BLUE).round()
     shows(page, ghost, 2)
     page.get_by_role("button", name="Whole parts").press("Enter")
@@ -272,14 +204,14 @@ def test_a_part_that_is_half_there_is_made_whole_and_undone(page: Page, url: str
     shows(page, BLUE, 16)
 
 
-def test_only_a_model_of_parts_offers_to_make_them_whole(page: Page, url: str) -> None:
-    opened(page, url, "tiny-sprite")
+def test_only_a_model_of_parts_offers_to_make_them_whole(page: Page, worlds_url: str) -> None:
+    opened(page, worlds_url, "tiny-sprite")
     expect(page.get_by_role("button", name="Jitter")).to_be_visible()
     expect(page.get_by_role("button", name="Whole parts")).to_have_count(0)
 
 
-def test_a_child_has_whole_parts_once_the_hand_rests(page: Page, url: str, parts: Bundle) -> None:
-    by_link(page, url, "blend", parts, **at(parts, 0, 1), path="lerp", weights="0.75,0.25")
+def test_a_child_has_whole_parts_once_the_hand_rests(page: Page, worlds_url: str, parts: Bundle) -> None:
+    by_link(page, worlds_url, "blend", parts, **at(parts, 0, 1), path="lerp", weights="0.75,0.25")
     ghost = (0.75 * RED + 0.25 * BLUE).round()
     shows(page, ghost, 2)
     switch = page.get_by_role("switch", name="Whole parts")
@@ -294,8 +226,8 @@ def test_a_child_has_whole_parts_once_the_hand_rests(page: Page, url: str, parts
     shows(page, (0.4 * RED + 0.6 * BLUE).round(), 2)
 
 
-def test_the_small_pictures_of_a_blend_have_whole_parts_too(page: Page, url: str, parts: Bundle) -> None:
-    by_link(page, url, "blend", parts, **at(parts, 0, 0.8), path="lerp", weights="0.75,0.25")
+def test_the_small_pictures_of_a_blend_have_whole_parts_too(page: Page, worlds_url: str, parts: Bundle) -> None:
+    by_link(page, worlds_url, "blend", parts, **at(parts, 0, 0.8), path="lerp", weights="0.75,0.25")
     strip = page.locator(".morph .strip canvas")
     expect(strip).to_have_count(8)
     # how blue the figure is at each step

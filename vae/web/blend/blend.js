@@ -72,7 +72,7 @@ export class Blend {
     this.groups = /** @type {Part[]} */ (model.levels ? GROUPS : []);
     this.shift = new Float32Array(model.latent_size);
     this.engine = acquire(model);
-    this.cards = new People({ send: (name, value) => this.send(name, value), say: (sentence) => this.say(sentence) });
+    this.cards = new People(model, { send: (name, value) => this.send(name, value), say: (sentence) => this.say(sentence) });
     this.canvas = pictureCanvas(model, "live-canvas", "The blend");
     this.stage = h("div", { class: "stage" }, this.canvas);
     this.player = playerOf({ model, engine: this.engine, canvas: this.canvas, stage: this.stage });

@@ -61,7 +61,7 @@ export class Morph {
     const nats = [Math.min(...data.density), Math.max(...data.density)].map((v) => signed(v, 0)).join(" to ");
     this.band.replaceChildren(h("div", { class: "bands" }, band("Prior", data.prior, `Share of the real ${noun}s that the prior finds no likelier`),
       band("Data", data.data, `Share of the real ${noun}s that lie at least as far from their nearest neighbours`), densityRow(data.density), this.#mark),
-    h("p", { class: "quiet" }, `${words} The line is the log density, ${nats} nats against a usual face (dashed).`));
+    h("p", { class: "quiet" }, `${words} The line is the log density, ${nats} nats against a usual ${noun} (dashed).`));
     this.cursor();
   }
 
@@ -74,7 +74,7 @@ export class Morph {
   }
 }
 
-/** @param {number[]} density nats against a usual face */
+/** @param {number[]} density nats against a usual picture */
 function densityRow(density) {
   const low = Math.min(...density, -20);
   const high = Math.max(...density, 20);

@@ -1,6 +1,6 @@
 /* The cards of the people to blend: choose, drop, paste or take a photo, or a ready sample; pick the face, drag the eyes.
 
-   new People({send, say})       send(name, value): an event for Python, as vae/web/blend/live.py lists them
+   new People(model, {send, say})       send(name, value): an event for Python, as vae/web/blend/live.py lists them
      .element
      .update(sources, samples)   sources: what Python sends of each; samples: [{index, label, picture}] */
 
@@ -26,14 +26,20 @@ export class People {
   #pasteSlot = null;
   slot = 0; // what a chosen file is for
 
-  /** @param {{send: (name: string, value?: object) => void, say: (sentence: string) => void}} owner */
-  constructor({ send, say }) {
+  /**
+   * @param {{face: boolean}} model
+   * @param {{send: (name: string, value?: object) => void, say: (sentence: string) => void}} owner
+   */
+  constructor({ face }, { send, say }) {
+    this.person = face ? "person" : "picture";
+    this.photo = face ? "photo" : "picture";
+    this.looking = face ? "Looking for the face\u2026" : "Reading the picture\u2026";
     this.send = send;
     this.say = say;
     this.file = h("input", { type: "file", accept: "image/*,.heic,.heif,.avif,.npz", hidden: true, "data-testid": "blend-file",
       onchange: () => { this.#read(this.file.files?.[0], this.slot); this.file.value = ""; } });
     this.cards = h("div", { class: "cards" });
-    this.element = h("section", { class: "people", "aria-label": "People" }, this.cards, this.file);
+    this.element = h("section", { class: "people", "aria-label": face ? "People" : "Pictures" }, this.cards, this.file);
     this.onpaste = (event) => this.#paste(event);
     document.addEventListener("paste", this.onpaste);
   }
@@ -69,7 +75,12 @@ export class People {
   #busy(slot) {
     const card = this.#shown[slot];
     if (card) card.dataset.busy = "";
-    this.say("Looking for the face\u2026");
+    this.say(this.looking);
+  }
+
+  /** @param {string} letter */
+  #title(letter) {
+    return `${this.person[0].toUpperCase()}${this.person.slice(1)} ${letter}`;
   }
 
   #choose(slot) {
@@ -115,21 +126,21 @@ export class People {
 
   #sourceButtons(slot) {
     return h("div", { class: "ways" },
-      text("Choose a photo", () => this.#choose(slot), { class: "button primary", "data-testid": `choose-${slot}` }),
+      text(`Choose a ${this.photo}`, () => this.#choose(slot), { class: "button primary", "data-testid": `choose-${slot}` }),
       text("Camera", () => this.#camera(slot)));
   }
 
   #empty(slot) {
-    return this.#droppable(h("article", { class: "card vacant", "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
-      h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name" }, slot ? "Second person" : "First person")),
-      h("div", { class: "drop" }, h("p", {}, "Drop a photo here, paste one, or take one."), this.#sourceButtons(slot)),
+    return this.#droppable(h("article", { class: "card vacant", "data-slot": slot, "aria-label": this.#title(LETTERS[slot]) },
+      h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name" }, `${slot ? "Second" : "First"} ${this.person}`)),
+      h("div", { class: "drop" }, h("p", {}, `Drop a ${this.photo} here, paste one, or take one.`), this.#sourceButtons(slot)),
       h("p", { class: "or" }, "Or start with a sample"), this.#samples(slot)), slot);
   }
 
   #more(slot) {
     const box = h("details", { class: "card extra", "data-slot": slot },
-      h("summary", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", {}, slot === 2 ? "Add a third person" : "Add a fourth person")),
-      h("div", { class: "drop" }, h("p", {}, "Drop or paste a photo, or take one."), this.#sourceButtons(slot)), this.#samples(slot));
+      h("summary", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", {}, `Add a ${slot === 2 ? "third" : "fourth"} ${this.person}`)),
+      h("div", { class: "drop" }, h("p", {}, `Drop or paste a ${this.photo}, or take one.`), this.#sourceButtons(slot)), this.#samples(slot));
     return this.#droppable(box, slot);
   }
 
@@ -145,13 +156,13 @@ export class People {
         h("figcaption", {}, drawn ? "Drawn by the model" : "Photo")),
       drawn ? null : h("figure", {}, h("img", { src: recon, class: "recon", alt: `What the model makes of ${name}`, width: 128, height: 128 }),
         h("figcaption", {}, "Model")));
-    const own = drawn ? h("div", { class: "drop own" }, h("p", {}, "Your own photo instead? Drop or paste it here, or take one."), ways) : null;
+    const own = drawn ? h("div", { class: "drop own" }, h("p", {}, `Your own ${this.photo} instead? Drop or paste it here, or take one.`), ways) : null;
     const choice = faces.length > 1
       ? h("label", { class: "face-choice" }, h("span", {}, `${faces.length} faces`),
         h("select", { "aria-label": "Which face", onchange: (event) => { this.#busy(slot); this.send("face", { slot, index: Number(event.target.value) }); } },
           ...faces.map((_, i) => h("option", { value: i, selected: i === face }, `Face ${i + 1}`)), face < 0 ? h("option", { selected: true, value: -1 }, "By hand") : null))
       : null;
-    const card = h("article", { class: `card ${source.photo ? "with-photo" : ""}`, "data-slot": slot, "aria-label": `Person ${LETTERS[slot]}` },
+    const card = h("article", { class: `card ${source.photo ? "with-photo" : ""}`, "data-slot": slot, "aria-label": this.#title(LETTERS[slot]) },
       h("header", {}, h("b", { class: "letter" }, LETTERS[slot]), h("span", { class: "name", title: name }, name), change, remove),
       h("div", { class: "card-body" }, source.photo ? this.#photo(source, slot) : null, pair, own),
       choice, figures ? h("p", { class: "card-figures" }, figures) : null, remark ? h("p", { class: "remark" }, remark) : null);

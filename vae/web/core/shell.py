@@ -34,5 +34,5 @@ pages = [
 ]
 here = st.navigation(pages, position="top")
 menu.on_a_phone(pages, MENU, here)
-component("core/uploads", (), "")(key="uploads", data={})
+component("core/document", (), "")(key="document", data={})
 here.run()

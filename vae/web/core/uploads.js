@@ -2,7 +2,7 @@
 
    They keep the reason in a hint that only shows under a mouse, in the words of their HTTP library ("AxiosError: Request
    failed with status code 413"), whatever the cause.
-   render(), unmount(): see live/component.js; one watch for the whole document, however often the page is built. */
+   watch(): one watch for the whole document */
 
 import { h } from "../live/dom.js";
 import { CUT_OFF, TOO_LARGE } from "../live/net.js";
@@ -15,8 +15,6 @@ const SENTENCES = /** @type {[RegExp, string][]} */ ([
   [/\b429\b/, "Too many uploads from this address are under way; choose the file again in a moment."],
   [/axios|network|request/i, CUT_OFF],
 ]);
-
-let watching = false;
 
 /** @param {string} said */
 function sentence(said) {
@@ -34,10 +32,6 @@ function tell() {
   }
 }
 
-export function render() {
-  if (watching) return;
-  watching = true;
+export function watch() {
   new MutationObserver(tell).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
-
-export function unmount() {}

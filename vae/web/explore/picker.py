@@ -19,7 +19,7 @@ SEED, TEMPERATURE, SIDE = 4, 0.6, 96  # of the picture; pixels at least
 
 CARDS = """<style>
 .st-key-explore_models [data-testid="stImage"] img { width: 100%; aspect-ratio: 1; border-radius: 8px; }
-.st-key-explore_models .stButton button { justify-content: flex-start; text-align: left; }
+.st-key-explore_models .stButton button p { white-space: normal; overflow-wrap: anywhere; }
 .st-key-explore_model [data-testid="stPopover"] { width: 100%; }
 @media (max-width: 640px) { .st-key-explore_models [data-testid="stColumn"] { min-width: calc(50% - 1rem); } }
 </style>"""
@@ -48,7 +48,7 @@ def _choose(name: str) -> None:
 
 def _card(bundle: Bundle, chosen: bool) -> None:
     if (picture := _drawn(bundle.digest, bundle.name)) is not None:
-        st.image(picture, width="stretch")
+        st.image(picture, width="stretch", alt=f"What {bundle.title} draws")
     st.button(bundle.title, key=f"explore-pick-{bundle.name}", on_click=_choose, args=(bundle.name,), width="stretch",
               type="primary" if chosen else "secondary", help=bundle.description or None)  # fmt: skip
     st.caption(_terms(bundle.licence))

@@ -3,6 +3,8 @@
    new Compare(side)             side: pixels of a picture's edge
      .element
      .show(left, right)          Promise; each {title, src, figures?}: what the words under it say
+     .look(lens)                 show both through a lens: (pixels) => pixels, or null for none; their difference stays
+     .shared                     a drag or double click away from the divider is somebody else's, where nothing is panned
    The divider is a slider: arrows, Home, End, 1, 2, 3 for left, middle, right; a double click for the middle; hold the
    button or the space bar to flip. Zoomed in, drag the picture, or Shift and the arrows. */
 
@@ -23,6 +25,11 @@ export class Compare {
   x = 0; // how far the picture is dragged, in its own pixels
   y = 0;
   flipped = false;
+  shared = false;
+  /** @type {import("../live/engine.js").Lens | null} */
+  #lens = null;
+  /** @type {ImageData[]} both pictures as they are */
+  #images = [];
   #turn = 0;
 
   /** @param {number} side */
@@ -36,7 +43,8 @@ export class Compare {
       "aria-valuemin": 0, "aria-valuemax": 100, "data-testid": "divider", onkeydown: (event) => this.#key(event), onkeyup: (event) => event.key === " " && this.flip(false),
       onblur: () => this.flip(false) }, h("i", { "aria-hidden": "true" }));
     this.layers = h("div", { class: "layers" }, this.a, this.b, this.d);
-    this.view = h("div", { class: "sight", onpointerdown: (event) => this.#grab(event), ondblclick: () => this.place(50) }, this.layers, this.handle);
+    this.view = h("div", { class: "sight", onpointerdown: (event) => this.#grab(event),
+      ondblclick: (event) => (this.#yields(event) ? null : this.place(50)) }, this.layers, this.handle);
     this.names = [h("figcaption", { class: "name left" }), h("figcaption", { class: "name right" })];
     const hold = h("button", { type: "button", class: "button", title: "Hold to see the pictures the other way round", "data-testid": "flip",
       onpointerdown: () => this.flip(true), onpointerup: () => this.flip(false), onpointerleave: () => this.flip(false),
@@ -59,18 +67,32 @@ export class Compare {
     const turn = (this.#turn += 1);
     const images = await Promise.all([left, right].map(({ src }) => picture(src)));
     if (turn !== this.#turn) return; // another pair was chosen meanwhile
-    [this.a, this.b].forEach((canvas, i) => {
+    this.#images = [this.a, this.b].map((canvas, i) => {
       const on = context(canvas, { willReadFrequently: true });
       on.clearRect(0, 0, this.side, this.side);
       on.drawImage(images[i], 0, 0, this.side, this.side);
       canvas.setAttribute("aria-label", [left, right][i].title);
+      return on.getImageData(0, 0, this.side, this.side);
     });
+    this.#paint();
     this.#differ();
     this.names.forEach((name, i) => {
       const { title, ...figures } = [left, right][i];
       name.replaceChildren(h("b", {}, title), h("span", {}, phrase(figures)));
     });
     this.element.dataset.drawn = String(turn);
+  }
+
+  /** @param {import("../live/engine.js").Lens | null} lens */
+  look(lens) {
+    this.#lens = lens;
+    this.#paint();
+  }
+
+  #paint() {
+    this.#images.forEach(({ data }, i) => {
+      context([this.a, this.b][i]).putImageData(new ImageData(this.#lens?.(data) ?? data, this.side, this.side), 0, 0);
+    });
   }
 
   /** @param {number} percent */
@@ -127,7 +149,7 @@ export class Compare {
   }
 
   #differ() {
-    const [a, b] = [this.a, this.b].map((canvas) => context(canvas).getImageData(0, 0, this.side, this.side).data);
+    const [a, b] = this.#images.map(({ data }) => data);
     const image = new ImageData(this.side, this.side);
     for (let i = 0; i < a.length; i++) image.data[i] = i % 4 === 3 ? 255 : GAIN * Math.abs(a[i] - b[i]);
     context(this.d).putImageData(image, 0, 0);
@@ -148,10 +170,25 @@ export class Compare {
     event.preventDefault();
   }
 
-  #grab(event) {
+  #near(event) {
     const box = this.view.getBoundingClientRect();
-    const near = Math.abs(event.clientX - box.left - this.split / 100 * box.width) < 24;
-    const drags = this.zoom !== "fit" && !near && this.side * this.#scale() > box.width;
+    return Math.abs(event.clientX - box.left - this.split / 100 * box.width) < 24;
+  }
+
+  /* Whether the picture is larger than its frame, so that a hand away from the divider pans it. */
+  #pans(event) {
+    return this.zoom !== "fit" && !this.#near(event) && this.side * this.#scale() > this.view.getBoundingClientRect().width;
+  }
+
+  #yields(event) {
+    return this.shared && !this.#near(event) && !this.#pans(event);
+  }
+
+  #grab(event) {
+    if (this.#yields(event)) return;
+    event.stopImmediatePropagation();
+    const box = this.view.getBoundingClientRect();
+    const drags = this.#pans(event);
     const from = { x: event.clientX, y: event.clientY, px: this.x, py: this.y };
     const move = (e) => {
       if (drags) {

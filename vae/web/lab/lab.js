@@ -2,6 +2,7 @@
 
 import { component } from "../live/component.js";
 import { download, h } from "../live/dom.js";
+import { Scan } from "../live/players/scan.js";
 import { Asking } from "./asking.js";
 import { Compare } from "./compare.js";
 import { Compress } from "./compress.js";
@@ -33,12 +34,14 @@ export class Lab {
     this.status = h("p", { class: "said", role: "status", hidden: true, "data-testid": "lab-status" });
     this.asking = new Asking(model, (sentence) => this.say(sentence));
     this.compare = new Compare(model.image_size);
+    this.compare.shared = model.player === "scan";
+    this.scan = this.compare.shared ? new Scan({ canvas: this.compare.view, engine: this.compare }) : null;
     this.pictures = new Pictures(this);
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Benches", onkeydown: (event) => this.#step(event) });
     const report = h("button", { type: "button", class: "button", "data-testid": "report", onclick: () => this.report() }, "Report");
     const bar = h("div", { class: "bar" }, this.tabs, report);
     this.place = h("div", { class: "place", role: "tabpanel" });
-    this.desk = h("div", { class: "desk" }, h("div", { class: "two" }, this.compare.element), this.place);
+    this.desk = h("div", { class: "desk" }, h("div", { class: "two" }, this.compare.element, this.scan?.element), this.place);
     this.element.append(this.pictures.element, bar, this.status, this.asking.element, this.desk);
   }
 
@@ -143,6 +146,7 @@ export class Lab {
   close() {
     this.asking.close();
     this.pictures.close();
+    this.scan?.close();
     for (const bench of Object.values(this.benches)) bench.close?.();
   }
 }

@@ -35,7 +35,8 @@ def mount(bundle: Bundle, bench: str) -> None:
         "codes": len(bundle.codes),
         "others": _others(bundle),
     }
-    show = component("lab/lab", ("lab/lab", "lab/benches", "lab/compare", "lab/two"), SKELETON)
+    styles = ("lab/lab", "lab/benches", "lab/compare", "lab/two", "live/players/players")
+    show = component("lab/lab", styles, SKELETON)
     show(key=f"lab-{bundle.name}-{bundle.digest}", data=data, on_bench_change=_follow)
 
 

@@ -4,7 +4,7 @@
 import { button, h } from "../dom.js";
 import { clamp } from "../numbers.js";
 
-/** @typedef {import("./player.js").Host} Host */
+/** @typedef {{canvas: HTMLElement, engine: {look(lens: import("../engine.js").Lens | null): void}}} Desk what is dragged on, and what shows the lens */
 
 const WHOLE = { window: 100, level: 50 }; // per cent of the range of greys
 const NARROW = 4;
@@ -22,7 +22,7 @@ export class Scan {
   #grip = null;
   #undo = new AbortController();
 
-  /** @param {Host} host */
+  /** @param {Desk} host */
   constructor(host) {
     this.host = host;
     const dial = (key, label, title) => {
