@@ -10,7 +10,7 @@ import pytest
 
 from tests.tiny import write_bundle
 from vae.bundles.bundle import Bundle, open_bundle
-from vae.space import finding_ways
+from vae.space import colouring, finding_ways
 from vae.space.axes import bases, move, traversal_codes
 from vae.space.errors import AtlasError
 
@@ -89,6 +89,11 @@ def test_the_pictures_at_its_ends_are_the_ends(curved: Bundle) -> None:
     codes = traversal_codes(curved, bases(curved)["named"])[0]
     angles = np.rad2deg(np.arctan2(codes[:, 1], codes[:, 0]))
     assert angles[0] < -90 < 90 < angles[1]
+
+
+def test_the_map_colours_by_the_place_on_the_way(curved: Bundle) -> None:
+    found = colouring.colours(curved, f"axis:{bases(curved)['named'].axes[0].id}")
+    assert np.corrcoef(found["values"], curved.codes.factors[:, 1])[0, 1] > 0.995
 
 
 def test_codes_without_a_way_get_none(tmp_path: Path) -> None:

@@ -89,10 +89,9 @@ def colours(bundle: Bundle, by: str) -> dict[str, Any] | None:
         row = int(name)
         return _numbers(plain(codes.factor_names[row]), codes.factor_units[row], codes.factors[:, row])
     if kind == "axis" and "named" in (known := bases(bundle)) and name in {a.id for a in known["named"].axes}:
-        row = known["named"].index(name)
-        return _numbers(
-            known["named"].axes[row].label, "\u03c3", (codes.mu - bundle.stats.mean) @ known["named"].W[row]
-        )
+        basis = known["named"]
+        row = basis.index(name)
+        return _numbers(basis.axes[row].label, "\u03c3", basis.values(codes.mu, bundle.stats.mean)[:, row])
     raise AtlasError(f"There is nothing called {by[:60]!r} to colour by; choose one that the map offers.")
 
 

@@ -69,9 +69,9 @@ def axis_of(bundle: Bundle, here: Current) -> tuple[Basis, int]:
 
 
 def traversal(bundle: Bundle, here: Current) -> list[np.ndarray]:
-    """Frames along one axis, from -3 to +3 sigma and back, through the current code."""
+    """Frames along one axis, from -3 to +3 sigma or from end to end, and back, through the current code."""
     basis, row = axis_of(bundle, here)
-    values = -3 * np.cos(np.linspace(0, np.pi, FRAMES))  # slow at the ends
+    values = -(basis.axes[row].reach or 3) * np.cos(np.linspace(0, np.pi, FRAMES))  # slow at the ends
     z = np.stack([move(here.z, bundle.stats.mean, basis, row, value) for value in values]).astype(np.float32)
     return media.ping_pong(list(here.decode(bundle, z)))
 
