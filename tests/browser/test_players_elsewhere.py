@@ -67,9 +67,12 @@ def test_pieces_are_blended_and_heard(page: Page, worlds_url: str) -> None:
     bundle = default_registry().get("chorales-64")
     opened(page, worlds_url, "blend?model=chorales-64")
     people = [sample_source(bundle, 0), sample_source(bundle, 1)]
-    mixed = blend.blend(bundle, people, mixing.pair_weights(bundle.levels, 0.5))
-    shows(page, mixed, 1)
-    plays(page, rolls.to_notes(settled(page)))
+    weights = mixing.pair_weights(bundle.levels, 0.5)
+    for whole in (True, False):  # its parts are whole at first
+        shows(page, blend.blend(bundle, people, weights, whole=whole), 24 if whole else 1)
+        plays(page, rolls.to_notes(settled(page)))
+        if whole:
+            page.get_by_role("switch", name="Whole parts").press("Space")
     page.locator(".card[data-slot='1'] summary").click()
     page.locator(".card[data-slot='1'] [data-sample='2']").click()
     people[1] = sample_source(bundle, 2)

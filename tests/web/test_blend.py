@@ -58,6 +58,7 @@ def test_music_begins_with_pieces_of_the_data(page, monkeypatch) -> None:
     page.run()
     assert not page.exception
     desk = page.session_state["blend-desk"]["chorales-64"]
+    assert desk.whole  # a ghost would be the first thing seen
     assert [person.source.name for person in desk.people] == ["Piece 1 of the data", "Piece 2 of the data"]
     assert [sample["label"] for sample in samples(chorales)] == [f"Piece {k} of the data" for k in range(1, 6)]
     studio = state.Studio()

@@ -163,10 +163,9 @@ def test_a_link_and_a_file_keep_the_whole_parts_of_a_blend(people: Bundle, desk:
 def test_the_plain_blend_has_the_switch(people: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened("blend", tmp_path, monkeypatch)
     here = page.session_state["blend-desk"][MODEL]
-    assert not here.whole
-    page.toggle(key="plain-whole").set_value(True).run()
-    assert not page.exception and here.whole
-    assert moved(people, here.picture(people)) < 24
+    assert here.whole and moved(people, here.picture(people)) < 24
+    page.toggle(key="plain-whole").set_value(False).run()
+    assert not page.exception and not here.whole
 
 
 def test_sent_to_explore_it_is_the_child_with_whole_parts(

@@ -161,7 +161,7 @@ def desk(bundle: Bundle) -> Desk:
     """The session's Desk for a model, made on first use."""
     desks: dict[str, Desk] = st.session_state.setdefault(KEY, {})
     if bundle.name not in desks or desks[bundle.name].digest != bundle.digest:
-        desks[bundle.name] = Desk(bundle.digest)
+        desks[bundle.name] = Desk(bundle.digest, whole=bundle.settle > 0 and not bundle.levels)
         warm(bundle)
     return desks[bundle.name]
 
