@@ -188,7 +188,7 @@ def good_directions() -> dict[str, np.ndarray]:
     [({"w": np.zeros((2, 8))}, "zero"), ({"names": np.array(["a", "a"])}, "repeat"),
      ({"names": np.array(["a", "b c"])}, "names"),
      ({"kind": np.array(["a", "b"])}, "kind"), ({"leaks": np.eye(3)}, "leaks"),
-     ({"score": np.array([np.nan, 1])}, "score")],
+     ({"score": np.array([np.nan, 1])}, "score"), ({"steps": np.zeros((2, 8))}, "sigma")],
 )  # fmt: skip
 def test_directions_that_do_not_fit(copy, arrays, word):
     np.savez(copy / "directions.npz", **good_directions())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vae.bundles.directions import Exact, directions
+from vae.bundles.directions import Exact, Reading, directions
 
 
 def test_directions_read_what_the_labels_say_and_no_more():
@@ -35,16 +35,22 @@ def test_a_factor_is_read_where_pictures_show_it():
         mu, factor = rng.standard_normal((count, 3)), rng.standard_normal(count)
         shown = mu[:, 0] > 0.6
         mu[shown, 1] = factor[shown] + 0.2 * rng.standard_normal(shown.sum())
-        return mu, factor[:, None], shown[:, None]
+        return mu, factor[:, None], shown
 
     (mu, y, shown), (test_mu, truth, test_shown) = made(1200), made(600)
+    mu[shown, 2] += 0.8 * mu[shown, 1]  # there the third number goes with it
+    test_mu[test_shown, 2] += 0.8 * test_mu[test_shown, 1]
 
-    def found(seen: np.ndarray, test_seen: np.ndarray):
-        exact = Exact(["size"], ["mm"], y, truth, seen, test_seen)
+    def found(seen: np.ndarray | None, test_seen: np.ndarray | None):
+        exact = Exact(["size"], ["mm"], y, truth, [Reading("size", 0, seen, test_seen)])
         none = np.zeros((1200, 0), np.uint8)
         return directions(mu, np.cov(mu.T), none, [], test_mu, none[:600], exact=exact)
 
-    assert found(np.ones_like(shown), np.ones_like(test_shown)) is None
+    assert found(None, None) is None
     sought = found(shown, test_shown)
     assert sought["names"].tolist() == ["size"] and sought["score"][0] > 0.95
-    assert np.argmax(np.abs(sought["w"][0])) == 1
+    w, step = sought["w"][0], sought["steps"][0]
+    assert np.isclose(w @ step, 1, atol=1e-3) and np.isclose(
+        np.var(mu[shown] @ w), 1, rtol=0.1
+    )  # in sigma of that part
+    assert step[1] > 0.8 and 0.6 < step[2] / step[1] < 1 and abs(step[0]) < 0.2  # and along its covariance

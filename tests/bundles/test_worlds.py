@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vae.bundles.contract import PLAYERS, BundleError
 from vae.bundles.encoding import networks, to_arrays
 from vae.bundles.export import export_model
 from vae.bundles.sessions import make_session
-from vae.bundles.worlds import ACTIONS, against_principal, notes_kept, unseen_drive
+from vae.bundles.worlds import ACTIONS, against_principal, exact_of, notes_kept, unseen_drive, world_card
 from vae.config import ConfigError, ModelConfig
 from vae.data.imageset import Array, ImageSet
 from vae.data.worlds.rolls import Note, to_picture
@@ -113,6 +114,21 @@ def test_a_world_of_parts_says_how_often_its_draws_are_settled(bundle: Bundle, t
     assert f"and {counts[2]} would" in bundle.card and "encoded again 2 times" in bundle.card
     other = open_bundle(tiny_bundle)
     assert other.settle == 0 and "settle" not in other.config and "Whole parts" not in other.card
+
+
+def test_a_factor_that_shows_in_parts_is_read_in_each(bundle: Bundle) -> None:
+    parts = {"in the first": {"k": (0, 99)}, "in the others": {"k": (100, 1e9)}}
+    world = dataclasses.replace(WORLD, seen={"height": parts})
+    exact = exact_of(bars(300, 0), bars(120, 1), world)
+    assert [reading.name for reading in exact.readings] == [
+        "Height of the bar in the first",
+        "Height of the bar in the others",
+    ]
+    assert [int(reading.seen.sum()) for reading in exact.readings] == [100, 200]
+    assert [int(reading.test_seen.sum()) for reading in exact.readings] == [100, 20]
+    assert exact.names == ("Height of the bar",) and exact.values.shape == (300, 1)  # kept once
+    text = world_card(bundle, bundle.metrics, world, exact, None)
+    assert "*Height of the bar* is read, scored and moved apart in the first, in the others" in text
 
 
 def test_the_map_colours_by_a_factor_with_its_unit(bundle: Bundle) -> None:

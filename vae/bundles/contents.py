@@ -85,7 +85,8 @@ class Drive:
 class Directions:
     """Named directions. w: (K, d) read-outs; score: held-out AUC of a label, correlation of a measurement.
 
-    leaks: (K, K), row k: what every read-out moves, in sigma, when direction k moves by one sigma.
+    leaks: (K, K), row k: what every read-out moves, in sigma, when direction k moves by one sigma. steps (K, d): a sigma of
+    each, w @ step = 1; None where all move along the covariance of the codes.
     """
 
     names: tuple[str, ...]
@@ -95,6 +96,11 @@ class Directions:
     w: Array
     score: Array
     leaks: Array
+    steps: Array | None = None
+
+    def moves(self, cov: Array) -> Array:
+        """How a code moves by a sigma of each (K, d), cov (d, d) being the covariance of the codes."""
+        return self.w @ cov if self.steps is None else self.steps
 
     def __len__(self) -> int:
         return len(self.names)
@@ -178,7 +184,7 @@ def read_directions(path: Path, d: int) -> Directions:
     """directions.npz of a bundle's folder, for codes of d numbers. Raises BundleError."""
     name = "directions.npz"
     written = ("names", "labels", "kind", "group")
-    arrays = read_arrays(path, name, (*written, "w", "score", "leaks"))
+    arrays = read_arrays(path, name, (*written, "w", "score", "leaks"), ("steps",))
     w = numbers(path, name, "w", arrays["w"], (None, d))
     if not np.abs(w).sum(1).all():
         raise BundleError(f"{path.name}/{name} has a direction that is zero; export the model anew.")
@@ -190,7 +196,13 @@ def read_directions(path: Path, d: int) -> Directions:
     if set(texts["kind"]) - {"label", "measured"}:
         raise BundleError(f"{path.name}/{name} has a kind other than 'label' and 'measured'; export the model anew.")
     score = numbers(path, name, "score", arrays["score"], (len(w),))
-    return Directions(**texts, w=w, score=score, leaks=numbers(path, name, "leaks", arrays["leaks"], (len(w), len(w))))
+    leaks = numbers(path, name, "leaks", arrays["leaks"], (len(w), len(w)))
+    steps = numbers(path, name, "steps", arrays["steps"], w.shape) if "steps" in arrays else None
+    if steps is not None and not np.allclose((w * steps).sum(1), 1, atol=1e-2):
+        raise BundleError(
+            f"{path.name}/{name} has steps that are not a sigma of their read-outs; export the model anew."
+        )
+    return Directions(**texts, w=w, score=score, leaks=leaks, steps=steps)
 
 
 def read_ways(path: Path, d: int) -> Ways:

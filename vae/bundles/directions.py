@@ -36,18 +36,27 @@ AS_LABELLED = ("Male", "Young", "Pale_Skin", "High_Cheekbones")
 
 
 @dataclass(frozen=True)
-class Exact:
-    """Factors that are known exactly: values (M, F) of the training pictures and (T, F) of the test pictures.
+class Reading:
+    """What may become a direction: a factor, by its place, read in the pictures that show it in one way.
 
-    seen, test_seen: bool of the same shapes, whether a picture shows the factor at all.
+    seen, test_seen: which these are, bool (M,) and (T,); None where all do.
     """
+
+    name: str
+    factor: int
+    seen: Array | None = None
+    test_seen: Array | None = None
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Factors that are known exactly: values (M, F) of the training pictures and (T, F) of the test pictures."""
 
     names: Sequence[str]
     units: Sequence[str]
     values: Array
     test_values: Array
-    seen: Array
-    test_seen: Array
+    readings: Sequence[Reading]
 
 
 def _spoken(name: str, known: bool) -> str:
@@ -74,6 +83,7 @@ def directions(
     measured: measures and surroundings of the training pictures, and of the test pictures (vae.measures.measure).
     exact: factors that are known of the pictures. used: bool (d,), the numbers that a read-out may use; the others tell
     of the picture too, faintly, but the decoder does not listen to them, so that no slider can go by them.
+    A read-out of pictures that are but a part is in sigma of that part, and moves along the covariance there: `steps`.
     """  # fmt: skip
     from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
     from sklearn.metrics import roc_auc_score
@@ -104,21 +114,35 @@ def directions(
             score = np.corrcoef(test_mu @ w, truth)[0, 1]
             if score >= LEAST_CORRELATION:
                 found.append((item.id, item.label, "measured", item.group, score, w))
-    for k, name in enumerate(exact.names if exact is not None else ()):
-        shows, test_shows = exact.seen[rows, k], exact.test_seen[:, k]
-        y, truth = exact.values[rows, k][shows], exact.test_values[test_shows, k]
+    around: dict[int, Array] = {}  # the covariance of the codes that show what a direction reads, where not all do
+    for reading in exact.readings if exact is not None else ():
+        all_, test_all = np.ones(len(mu), bool), np.ones(len(test_mu), bool)
+        shows = all_ if reading.seen is None else reading.seen[rows]
+        test_shows = test_all if reading.test_seen is None else reading.test_seen
+        y, truth = exact.values[rows, reading.factor][shows], exact.test_values[test_shows, reading.factor]
         if min(len(y), len(truth)) < LEAST_EXAMPLES or min(y.std(), truth.std()) < 1e-9:
             continue
         w = Ridge(alpha=1.0).fit(mu[shows], (y - y.mean()) / y.std()).coef_
         score = np.corrcoef(test_mu[test_shows] @ w, truth)[0, 1]
         if score >= LEAST_CORRELATION:
-            found.append((slug(name), name, "measured", "Exact factors", score, w))
+            if reading.seen is not None:
+                around[len(found)] = np.cov(mu[shows].T)
+            found.append((slug(reading.name), reading.name, "measured", "Exact factors", score, w))
     if not found:
         return None
     w = np.array([row[5] for row in found])
-    w /= np.sqrt(np.einsum("kd,de,ke->k", w, cov, w))[:, None]  # read-outs in sigma
+    covs = [around.get(k, cov) for k in range(len(w))]
+    w /= np.sqrt([v @ c @ v for v, c in zip(w, covs)])[:, None]  # read-outs in sigma
+    steps = np.array([c @ v for v, c in zip(w, covs)])
     texts = {key: np.array([row[i] for row in found]) for i, key in enumerate(("names", "labels", "kind", "group"))}
-    return {**texts, "score": np.array([row[4] for row in found]), "w": w.astype(np.float32), "leaks": w @ cov @ w.T}
+    own = {"steps": steps.astype(np.float32)} if around else {}
+    return {
+        **texts,
+        "score": np.array([row[4] for row in found]),
+        "w": w.astype(np.float32),
+        "leaks": steps @ w.T,
+        **own,
+    }
 
 
 def slug(name: str) -> str:

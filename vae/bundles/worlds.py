@@ -13,7 +13,7 @@ import numpy as np
 from vae.bundles import graph
 from vae.bundles.contents import MAX_FRAMES
 from vae.bundles.contract import DRIVE_FILE, DYNAMICS_FILE, ExportError
-from vae.bundles.directions import Exact
+from vae.bundles.directions import Exact, Reading
 from vae.bundles.encoding import evenly
 from vae.bundles.fixed_points import whole_parts
 from vae.data.worlds.rolls import to_notes
@@ -45,19 +45,33 @@ def exact_of(train: ImageSet, test: ImageSet, world: World | None) -> Exact | No
         return None
     names = [train.factor_names[k] for k in keep]
     words = [world.meaning(name) if world else (name.replace("_", " "), "") for name in names]
-    shows = [_shown(data, world)[:, keep] for data in (train, test)]
     values = [data.factors[:, keep].astype(np.float32) for data in (train, test)]
-    return Exact(*zip(*words), *values, *shows)
+    return Exact(*zip(*words), *values, _readings(train, test, keep, words, world))
 
 
-def _shown(data: ImageSet, world: World | None) -> Array:
-    """Which factors each picture shows, bool (M, F)."""
-    found = np.ones(data.factors.shape, bool)
-    names = list(data.factor_names)
-    for name, (other, low, high) in (world.seen if world else {}).items():
-        if name in names and other in names:
-            values = data.factors[:, names.index(other)]
-            found[:, names.index(name)] = (low <= values) & (values <= high)
+def _readings(
+    train: ImageSet, test: ImageSet, keep: Sequence[int], words: Sequence[tuple[str, str]], world: World | None
+) -> list[Reading]:
+    """What may be read: each factor, in all pictures or in each part that shows it in its own way."""
+    found = []
+    for k, row in enumerate(keep):
+        parts = world.seen.get(train.factor_names[row], {}) if world else {}
+        for part, where in parts.items():
+            found.append(Reading(f"{words[k][0]} {part}", k, *(_lies(data, where) for data in (train, test))))
+        if not parts:
+            found.append(Reading(words[k][0], k))
+    return found
+
+
+def _lies(data: ImageSet, where: Mapping[str, tuple[float, float]]) -> Array:
+    """Which pictures have these factors and labels between these values, bool (M,)."""
+    found = np.ones(len(data), bool)
+    for name, (low, high) in where.items():
+        if name in data.factor_names:
+            values = data.factors[:, list(data.factor_names).index(name)]
+        else:
+            values = data.labels[:, list(data.label_names).index(name)]
+        found &= (low <= values) & (values <= high)
     return found
 
 
@@ -101,9 +115,9 @@ def notes_kept(rolls: Array, again: Array) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Moves:
-    """by (K, F): how far direction k moves factor f in the new picture, in spreads of the factor, a sigma of the slider.
+    """by (K, R): how far direction k moves what is read, of a new picture, in spreads of the factor, a sigma of the slider.
 
-    fits (F,): correlation with the truth, on test pictures, of what the factors are read with.
+    fits (R,): correlation with the truth, on test pictures, of what the factors are read with.
     """
 
     by: Array
@@ -119,23 +133,23 @@ def moves(bundle: Bundle, test_mu: Array, exact: Exact, used: Array) -> Moves:
     from sklearn.linear_model import Ridge
 
     spread = np.maximum(exact.values.std(0), 1e-9)
-    read, fits = [], []  # a read-out of each factor, of pictures that show it
-    for f, values in enumerate((exact.values / spread).T):
-        shows, test_shows = exact.seen[:, f], exact.test_seen[:, f]
-        read.append(Ridge(alpha=1.0).fit(bundle.codes.mu[shows] * used, values[shows]).coef_)
-        told = test_mu[test_shows] * used @ read[-1]
-        fits.append(np.corrcoef(told, exact.test_values[test_shows, f])[0, 1])
+    w, fits = [], []
+    for reading in exact.readings:
+        shows, test_shows = (slice(None) if seen is None else seen for seen in (reading.seen, reading.test_seen))
+        values, truth = exact.values[shows, reading.factor], exact.test_values[test_shows, reading.factor]
+        w.append(Ridge(alpha=1.0).fit(bundle.codes.mu[shows] * used, values / spread[reading.factor]).coef_)
+        fits.append(np.corrcoef(test_mu[test_shows] * used @ w[-1], truth)[0, 1])
 
-    def seen(z: Array) -> Array:
+    def read(z: Array) -> Array:
         mu, _ = bundle.encode(bundle.decode(z.astype(np.float32)))
-        return (mu * used @ np.array(read).T).mean(0)
+        return (mu * used @ np.array(w).T).mean(0)
 
-    by = []
-    for label, step in zip(bundle.directions.labels, bundle.directions.w @ bundle.stats.cov):
-        own = list(exact.names).index(label) if label in exact.names else None
-        can = test_mu if own is None else test_mu[exact.test_seen[:, own]]  # to move what is not there shows nothing
+    by, known = [], {reading.name: reading for reading in exact.readings}
+    for label, step in zip(bundle.directions.labels, bundle.directions.moves(bundle.stats.cov)):
+        own = known.get(label)
+        can = test_mu if own is None or own.test_seen is None else test_mu[own.test_seen]
         z = can[evenly(len(can), MOVED_CODES)].astype(np.float64)
-        by.append((seen(z + step) - seen(z - step)) / 2)
+        by.append((read(z + step) - read(z - step)) / 2)
     return Moves(np.array(by), np.array(fits))
 
 
@@ -221,13 +235,7 @@ def world_card(
         lines += ["| Factor | Unit | From | To |", "|-|-|-|-|"]
         for name, unit, values in zip(exact.names, exact.units, exact.values.T):
             lines.append(f"| {name} | {unit or '-'} | {values.min():.3g} | {values.max():.3g} |")
-        for name, (other, low, high) in world.seen.items():
-            what, unit = world.meaning(other)
-            lines += [
-                "",
-                f"*{world.meaning(name)[0]}* is read and scored where *{what}* is from {low:g} to {high:g} {unit}: "
-                "other pictures do not show it.",
-            ]
+        lines += [f"\n{_where(world, name)}" for name in world.seen]
         lines.append("")
     if moved is not None and exact is not None:
         lines += _moved_lines(bundle, exact, moved)
@@ -235,8 +243,18 @@ def world_card(
     return "\n".join(lines)
 
 
+def _where(world: World, name: str) -> str:
+    """Where a factor is read that not all pictures show."""
+    parts = world.seen[name].values()
+    held = {other: span for part in parts for other, span in part.items() if other in world.factors}
+    spans = [f"*{what}* is from {low:g} to {high:g} {unit}".rstrip() for (what, unit), (low, high) in
+             ((world.meaning(other), span) for other, span in held.items())]  # fmt: skip
+    words = f"*{world.meaning(name)[0]}* is read, scored and moved apart {', '.join(world.seen[name])}"
+    return f"{words}, where {' and '.join(spans)}: other pictures show it otherwise, or not." if spans else f"{words}."
+
+
 def _moved_lines(bundle: Bundle, exact: Exact, moved: Moves) -> list[str]:
-    spread, place = exact.values.std(0), {name: k for k, name in enumerate(exact.names)}
+    spread, place = exact.values.std(0), {reading.name: r for r, reading in enumerate(exact.readings)}
     lines = [
         "## What a slider moves", "",
         f"Each slider moved by one sigma to both sides from {MOVED_CODES} held-out codes; the factors read "
@@ -246,12 +264,14 @@ def _moved_lines(bundle: Bundle, exact: Exact, moved: Moves) -> list[str]:
     ]  # fmt: skip
     for k, label in enumerate(bundle.directions.labels):
         own = place.get(label)
-        others = sorted((f for f in range(len(spread)) if f != own), key=lambda f: -abs(moved.by[k, f]))[:2]
-        words = ", ".join(f"{exact.names[f]} {moved.by[k, f]:+.2f}" for f in others)
+        others = [r for r, reading in enumerate(exact.readings) if r != own and reading.seen is None]
+        others = sorted(others, key=lambda r: -abs(moved.by[k, r]))[:2]
+        words = ", ".join(f"{exact.readings[r].name} {moved.by[k, r]:+.2f}" for r in others)
         mine, sure = "-", "-"
         if own is not None:
-            unit = f" {exact.units[own]}" if exact.units[own] else ""
-            mine = f"{moved.by[k, own]:+.2f} ({moved.by[k, own] * spread[own]:+.3g}{unit})"
+            factor = exact.readings[own].factor
+            unit = f" {exact.units[factor]}" if exact.units[factor] else ""
+            mine = f"{moved.by[k, own]:+.2f} ({moved.by[k, own] * spread[factor]:+.3g}{unit})"
             sure = f"{moved.fits[own]:.3f}"
         lines.append(f"| {label} | {mine} | {words or '-'} | {sure} |")
     return [*lines, ""]

@@ -156,8 +156,11 @@ def named_basis(stats: Stats, directions: Any) -> Basis:
     order = sorted(
         range(len(axes)), key=lambda k: (rank.get(axes[k].group, len(rank)), -axes[k].score if axes[k].group else 0)
     )
-    W = in_sigma(w, stats.cov)
-    D = W @ stats.cov
+    W, D = w, directions.moves(stats.cov)
+    if directions.steps is None:  # others are in sigma already, of the pictures that they are read in
+        W = in_sigma(w, stats.cov)
+        D = W @ stats.cov
+    D = D / (W * D).sum(1)[:, None]
     return Basis("named", "Named directions", tuple(axes[k] for k in order), W[order], D[order])
 
 

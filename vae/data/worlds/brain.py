@@ -142,7 +142,7 @@ WORLD = World(
     licence="Copyright 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, "
     "McGill University: use, copy, modify and distribute for any purpose without fee, with this notice",
     player="scan",
-    seen={"ventricles": ("height", -30, 10)},
+    seen={"ventricles": {f"in a {name} scan": {"height": (-25, 5), name: (1, 1)} for name in CONTRASTS}},
     limits=(
         "Made from one average of 152 healthy adults by random warps: no person's brain, no disease, not for diagnosis.",
         "Axial slices only, from the base of the brain to its top; folds of the cortex are smooth.",

@@ -38,7 +38,8 @@ class World:
     packages: modules that must be there; install: the command that fetches them. count: usual number of pictures.
     factors: what each column of the table means, in words for people, the unit in brackets; labels likewise.
     player: how a model of it is shown (vae.bundles.contract.PLAYERS). order: factors that only say what follows what.
-    seen: factors that pictures show only where another factor lies between two values, as (other, low, high).
+    seen: factors that pictures show in part only, and each part in its own way: for each such part a few words that go
+    with the factor's, and between which values other factors and labels lie there.
     limits: what a model of it cannot do, sentences for its card.
     settle: how often a model of it decodes and encodes a draw again, so that no part is half there (vae.space.settling).
     """
@@ -54,7 +55,7 @@ class World:
     install: str = INSTALL
     player: str = "picture"
     order: tuple[str, ...] = ()
-    seen: Mapping[str, tuple[str, float, float]] = field(default_factory=dict)
+    seen: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     settle: int = 0
 

@@ -322,7 +322,8 @@ export class SliderPanel {
       const group = row.axis.collapsed ? "" : row.axis.group;
       groups.set(group, [...(groups.get(group) ?? []), row.element]);
     }
-    return [...groups].flatMap(([group, elements]) => (group ? [h("h3", {}, group), ...elements] : elements));
+    // rows of no group would seem to be of the one above
+    return [...groups].flatMap(([group, elements], i) => (group || i ? [h("h3", {}, group || "As labelled"), ...elements] : elements));
   }
 
   #toggleAll() {
