@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.waiting import PATIENCE, eventually
 from tests.lessons import model_of, opened
 from vae.bundles.bundle import Bundle
+from vae.bundles.registry import default_registry
 from vae.networks.autoencoder import Posterior
 from vae.space import latent, mixing
 from vae.space.axes import bases
@@ -460,6 +461,18 @@ def test_uses(tab: Page, app_url: str, bundle: Bundle) -> None:
     eventually(tab, lambda: done(tab), lambda: "not done")
     assert "Its limit:" in world.inner_text()
     assert tab.locator(".world").count() == 7
+    # A model with a way goes along it, from end to end.
+    brain = default_registry().get("brain-96")
+    along = bases(brain)["named"]
+    press(tab, "world-scans", "End")
+    canvas = tab.locator("[data-world=scans] canvas")
+    end = brain.decode(along.ways[0].moved(brain.stats.mean, 9).astype(np.float32)[None])[0].astype(int)
+    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, 96, 96).data)"
+    eventually(
+        tab,
+        lambda: np.abs(np.array(canvas.evaluate(read)).reshape(96, 96, 4)[..., :1] - end).max() <= 2,
+        lambda: "the scan does not follow",
+    )
     world.get_by_role("link").click()
     tab.wait_for_url(re.compile(r"/explore\?model=faces-128|/\?model=faces-128"))
 

@@ -7,6 +7,8 @@ import { signed } from "../../live/numbers.js";
 import { Still } from "../faces.js";
 import { slider } from "../parts.js";
 
+const REACH = 3; // of each slider, in sigma
+
 export class Uses {
   #closed = false;
 
@@ -47,19 +49,24 @@ export class Uses {
     const show = async (value, byHand) => {
       const space = await geometry(model);
       if (this.#closed) return;
-      const basis = space.bases.get("principal") ?? space.bases.get("raw");
+      const named = space.bases.get("named");
+      const curved = named?.ways.length;
+      const basis = curved ? named : (space.bases.get("principal") ?? space.bases.get("raw"));
       if (!basis) return;
-      await still.show(Float32Array.from(space.mean, (m, j) => m + value * basis.D[j]));
-      still.element.setAttribute("aria-label", `${title}: ${signed(value)} sigma along the strongest direction`);
+      const [axis] = basis.axes;
+      const to = curved ? (value * Number(axis.reach)) / REACH : value; // a curve is gone from end to end
+      await still.show(space.move(space.mean, basis, 0, to) ?? space.mean);
+      const way = curved ? axis.label : "the strongest direction";
+      still.element.setAttribute("aria-label", `${title}: ${signed(to)} sigma along ${way}`);
       if (!byHand) return;
-      this.context.say(`${title}: ${signed(value)} sigma along the strongest direction of ${model.title}.`);
+      this.context.say(`${title}: ${signed(to)} sigma along ${way} of ${model.title}.`);
       this.context.done();
     };
     const fail = (error) => this.context.say(error.message);
     const move = slider({
       label: `Strongest direction of ${title}`,
-      min: -3,
-      max: 3,
+      min: -REACH,
+      max: REACH,
       step: 0.1,
       value: 0,
       symbol: "z",
