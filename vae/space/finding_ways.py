@@ -116,7 +116,7 @@ def find(bundle: Bundle, say: Callable[[str], None] = lambda text: None) -> dict
     best = int(np.argmax(np.abs(agree))) if agree else -1
     follows = codes.factor_names[best] if agree and abs(agree[best]) >= LEAST_AGREEING else ""
     if follows and agree[best] < 0:
-        way, seen = Way(way.low, way.high, way.points[::-1], way.metric), -seen
+        way, seen, new = Way(way.low, way.high, way.points[::-1], way.metric), -seen, new[::-1]
     drags = dragged(bundle, mu, rows, new) if follows else []
     w = np.linalg.lstsq(np.c_[mu[others], np.ones(len(others))], seen, rcond=None)[0][:-1]
     return {
