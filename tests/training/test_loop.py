@@ -123,7 +123,8 @@ def test_limit_in_minutes(tmp_path: Path) -> None:
     result = start(tmp_path / "run", steps=0, minutes=0.02, sheets=False, log_every=1)
     *before, _last = [line["seconds"] for line in lines(tmp_path / "run")]
     assert result.seconds >= 1.2 and result.step == len(before) + 1
-    assert not before or before[-1] < 1.2  # it ends with the first step that reaches the limit
+    # It ends with the first step that reaches the limit; the log's seconds are rounded, so one just below it may read as it.
+    assert not before or before[-1] <= 1.2
 
 
 def test_learning_rate_falls_over_the_last_share(tmp_path: Path) -> None:
