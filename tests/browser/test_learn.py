@@ -466,7 +466,7 @@ def test_uses(tab: Page, app_url: str, bundle: Bundle) -> None:
     along = bases(brain)["named"]
     press(tab, "world-scans", "End")
     canvas = tab.locator("[data-world=scans] canvas")
-    end = brain.decode(along.ways[0].moved(brain.stats.mean, 9).astype(np.float32)[None])[0].astype(int)
+    end = brain.decode(along.ways[0].at(9).astype(np.float32)[None])[0].astype(int)
     read = "c => Array.from(c.getContext('2d').getImageData(0, 0, 96, 96).data)"
     eventually(
         tab,

@@ -54,8 +54,10 @@ export class Uses {
       const basis = curved ? named : (space.bases.get("principal") ?? space.bases.get("raw"));
       if (!basis) return;
       const [axis] = basis.axes;
-      const to = curved ? (value * Number(axis.reach)) / REACH : value; // a curve is gone from end to end
-      await still.show(space.move(space.mean, basis, 0, to) ?? space.mean);
+      // A curve is gone from end to end, and on it: the mean of the codes lies beside it, where nothing decodes well.
+      const to = curved ? (value * Number(axis.reach)) / REACH : value;
+      const z = curved ? Float32Array.from(basis.ways[0].at(to)) : space.move(space.mean, basis, 0, to);
+      await still.show(z ?? space.mean);
       const way = curved ? axis.label : "the strongest direction";
       still.element.setAttribute("aria-label", `${title}: ${signed(to)} sigma along ${way}`);
       if (!byHand) return;
