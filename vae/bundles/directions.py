@@ -47,6 +47,12 @@ class Reading:
     seen: Array | None = None
     test_seen: Array | None = None
 
+    def shown(self, values: Array, test_values: Array, rows: Array | slice = slice(None)) -> tuple[Array, Array]:
+        """What of values (M, ...) and test values (T, ...) is of pictures that show it; rows: of M, where values have some."""
+        if self.seen is None:
+            return values, test_values
+        return values[self.seen[rows]], test_values[self.test_seen]
+
 
 @dataclass(frozen=True)
 class Exact:
@@ -116,17 +122,15 @@ def directions(
                 found.append((item.id, item.label, "measured", item.group, score, w))
     around: dict[int, Array] = {}  # the covariance of the codes that show what a direction reads, where not all do
     for reading in exact.readings if exact is not None else ():
-        all_, test_all = np.ones(len(mu), bool), np.ones(len(test_mu), bool)
-        shows = all_ if reading.seen is None else reading.seen[rows]
-        test_shows = test_all if reading.test_seen is None else reading.test_seen
-        y, truth = exact.values[rows, reading.factor][shows], exact.test_values[test_shows, reading.factor]
+        x, test_x = reading.shown(mu, test_mu, rows)
+        y, truth = reading.shown(exact.values[rows, reading.factor], exact.test_values[:, reading.factor], rows)
         if min(len(y), len(truth)) < LEAST_EXAMPLES or min(y.std(), truth.std()) < 1e-9:
             continue
-        w = Ridge(alpha=1.0).fit(mu[shows], (y - y.mean()) / y.std()).coef_
-        score = np.corrcoef(test_mu[test_shows] @ w, truth)[0, 1]
+        w = Ridge(alpha=1.0).fit(x, (y - y.mean()) / y.std()).coef_
+        score = np.corrcoef(test_x @ w, truth)[0, 1]
         if score >= LEAST_CORRELATION:
             if reading.seen is not None:
-                around[len(found)] = np.cov(mu[shows].T)
+                around[len(found)] = np.cov(x.T)
             found.append((slug(reading.name), reading.name, "measured", "Exact factors", score, w))
     if not found:
         return None

@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-LEVELS, SHARE = (
-    24,
-    0.01,
-)  # a picture changes visibly where more than this share of its values moves by more levels of 255
+LEVELS, SHARE = 24, 0.01  # of 255 levels, that more than this share of a picture's values must move by to be seen
 PAIRS = 64
 
 

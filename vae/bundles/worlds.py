@@ -135,10 +135,10 @@ def moves(bundle: Bundle, test_mu: Array, exact: Exact, used: Array) -> Moves:
     spread = np.maximum(exact.values.std(0), 1e-9)
     w, fits = [], []
     for reading in exact.readings:
-        shows, test_shows = (slice(None) if seen is None else seen for seen in (reading.seen, reading.test_seen))
-        values, truth = exact.values[shows, reading.factor], exact.test_values[test_shows, reading.factor]
-        w.append(Ridge(alpha=1.0).fit(bundle.codes.mu[shows] * used, values / spread[reading.factor]).coef_)
-        fits.append(np.corrcoef(test_mu[test_shows] * used @ w[-1], truth)[0, 1])
+        x, test_x = reading.shown(bundle.codes.mu * used, test_mu * used)
+        values, truth = reading.shown(exact.values[:, reading.factor], exact.test_values[:, reading.factor])
+        w.append(Ridge(alpha=1.0).fit(x, values / spread[reading.factor]).coef_)
+        fits.append(np.corrcoef(test_x @ w[-1], truth)[0, 1])
 
     def read(z: Array) -> Array:
         mu, _ = bundle.encode(bundle.decode(z.astype(np.float32)))
@@ -147,7 +147,7 @@ def moves(bundle: Bundle, test_mu: Array, exact: Exact, used: Array) -> Moves:
     by, known = [], {reading.name: reading for reading in exact.readings}
     for label, step in zip(bundle.directions.labels, bundle.directions.moves(bundle.stats.cov)):
         own = known.get(label)
-        can = test_mu if own is None or own.test_seen is None else test_mu[own.test_seen]
+        can = test_mu if own is None else own.shown(bundle.codes.mu, test_mu)[1]
         z = can[evenly(len(can), MOVED_CODES)].astype(np.float64)
         by.append((read(z + step) - read(z - step)) / 2)
     return Moves(np.array(by), np.array(fits))

@@ -111,7 +111,7 @@ def astronaut() -> Array | None:
 
 
 def piece(bundle: Bundle, index: int) -> Array | None:
-    """The code (d,) of a piece of music of the data, 0 to 4: draws of it are hardly tunes. None for other models."""
+    """The code (d,) of a piece of music of the data, 0 to 4, which people know to be one. None for other models."""
     if bundle.player != "roll" or len(bundle.codes) < len(SAMPLE_SEEDS):
         return None
     return bundle.codes.mu[len(bundle.codes) // len(SAMPLE_SEEDS) * index].astype(np.float32)
