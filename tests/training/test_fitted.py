@@ -43,6 +43,20 @@ def test_draws_lie_where_the_codes_lie() -> None:
     assert torch.allclose(z[~first].std(0), torch.tensor([0.3, 1.5, 0.5]), rtol=0.2)
 
 
+def test_thin_directions_stay_thin() -> None:
+    def codes(step: int) -> Tensor:  # a direction, not along a number, in which codes differ a hundred times less
+        z = two_clouds(BATCH, step)
+        z[:, 2] = z[:, 1] + 0.01 * (z[:, 2] - 1)
+        return z
+
+    prior = FittedPrior(D)
+    for step in range(20 * EVERY):
+        prior.update(codes(step), step)
+    z, seen = drawn(prior), torch.cat([codes(step) for step in range(20 * EVERY)])
+    across = lambda x: (x[:, 2] - x[:, 1]).std().item()  # noqa: E731
+    assert across(z) < 3 * across(seen)
+
+
 def test_the_first_few_codes_give_one_gaussian() -> None:
     prior = followed(EVERY + 1)
     z = drawn(prior)

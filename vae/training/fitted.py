@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 PARTS, KEPT = 12, 8192  # Gaussians; codes that are remembered
 EVERY = 16  # steps from one fit to the next
-SHRINK = 0.02  # of each covariance towards the mean variance: parts of few codes stay well-behaved
+SHRINK = 0.02  # of each covariance towards that of all codes: parts of few codes stay well-behaved
 
 
 class FittedPrior(nn.Module):
@@ -42,7 +42,7 @@ class FittedPrior(nn.Module):
         if first:  # what the first few codes say of parts is noise: one Gaussian, its parts a little apart
             mean, centred = x.mean(0), x - x.mean(0)
             cov = centred.T @ centred / n
-            chol = self._root(cov[None])
+            chol = self._root(cov[None], cov)
             self.chol.copy_(chol.expand_as(self.chol))
             self.mean.copy_(torch.lerp(mean, x[torch.arange(PARTS, device=x.device) * (n // PARTS)], 0.5))
             return
@@ -64,15 +64,19 @@ class FittedPrior(nn.Module):
         weight = (total / n).clamp_min(1e-3)
         self.weight.copy_(weight / weight.sum())
         self.mean.copy_(mean + middle)
-        self.chol.copy_(self._root(cov))
+        self.chol.copy_(self._root(cov, whole))
 
     @staticmethod
-    def _root(cov: Tensor) -> Tensor:
-        """Cholesky factors of covariances (k, d, d), shrunk towards their mean variance."""
+    def _root(cov: Tensor, whole: Tensor) -> Tensor:
+        """Cholesky factors of covariances (k, d, d), shrunk towards that of all codes, whole (d, d).
+
+        Not towards equal variances: in directions in which codes hardly differ the decoder is sharpest, and draws that
+        are spread there too far decode to no picture.
+        """
         d = cov.shape[-1]
-        size = cov.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp_min(1e-4)
+        size = whole.diagonal().mean().clamp_min(1e-4)
         eye = torch.eye(d, device=cov.device)
-        return torch.linalg.cholesky_ex((1 - SHRINK) * cov + (SHRINK * size + 1e-5) * eye)[0]
+        return torch.linalg.cholesky_ex((1 - SHRINK) * cov + SHRINK * whole + (1e-4 * size + 1e-6) * eye)[0]
 
     def draw(self, noise: Tensor, part: Tensor) -> Tensor:
         """Codes (N, d) from normal noise (N, d) and uniform numbers part (N, 1), which choose the Gaussians."""
