@@ -7,12 +7,24 @@ import torch
 
 from vae.config import ModelConfig
 from vae.networks.autoencoder import Autoencoder, Posterior
+from vae.networks import layers
 from vae.networks.layers import StyledConv, act
 from vae.networks.principal import start_linear
 
 
 def style(size: int = 32, **changes: object) -> ModelConfig:
     return ModelConfig("style", size, 3, 8, width=0.0625, style_size=16).replace(**changes)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_doubling_by_slices_is_bilinear_interpolation(side: int) -> None:
+    x = torch.randn(2, 3, side, side + 1, requires_grad=True)
+    ours = layers._doubled(layers._doubled(x, 2), 3)
+    theirs = torch.nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    weights = torch.randn_like(ours)
+    slopes = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (ours, theirs)]
+    assert torch.allclose(*slopes, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 64, 256])

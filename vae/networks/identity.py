@@ -90,7 +90,7 @@ class Identity(nn.Module):
         side, found = x.shape[-1], []
         left, top, width = (round(share * side) for share in (LEFT, TOP, WIDTH))
         x = F.interpolate(
-            x[:, :, top : top + width, left : left + width], (SIDE, SIDE), mode="bilinear", antialias=True
+            x[:, :, top : top + width, left : left + width], (SIDE, SIDE), mode="bilinear", antialias=width > SIDE
         )
         x = (x.flip(1) + 1) * 127.5 - self.mean
         for i, stride in enumerate(self.strides):

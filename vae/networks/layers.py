@@ -16,7 +16,19 @@ def act(x: Tensor) -> Tensor:
 
 def upsample(x: Tensor) -> Tensor:
     """Double the resolution, bilinear."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    if not x.is_cuda:
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    # The same by slices: on CUDA the gradient of F.interpolate adds up atomically, slow and never twice alike.
+    return _doubled(_doubled(x, 2), 3)
+
+
+def _doubled(x: Tensor, dim: int) -> Tensor:
+    """x with twice the places along a dimension; each is 3/4 of the place that it lies in and 1/4 of the next one."""
+    size = x.shape[dim]
+    before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim)
+    after = torch.cat([x.narrow(dim, 1, size - 1), x.narrow(dim, size - 1, 1)], dim)
+    near = 0.75 * x
+    return torch.stack([near + 0.25 * before, near + 0.25 * after], dim + 1).flatten(dim, dim + 1)
 
 
 class EqualLinear(nn.Module):

@@ -51,7 +51,8 @@ class Perceptual(nn.Module):
 
     def levels(self, x: Tensor) -> list[Tensor]:
         """The last feature map (N, C, h, w) at each of the five resolutions."""
-        x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
+        if x.shape[-2:] != (self.side, self.side):
+            x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
         network = self.network
         x = network._swish(network._bn0(network._conv_stem(x)))

@@ -79,6 +79,7 @@ def train(
     if training_cfg.threads:
         torch.set_num_threads(training_cfg.threads)
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True  # shapes stay the same for the whole run, so that trying kernels pays
     processes = Processes(training_cfg.device)
     folder = RunFolder(run_dir, processes.rank == 0)
     try:
