@@ -331,6 +331,7 @@ class TrainingConfig(Config):
     the gradient, 0 leaves it alone. ema_images: half-life of the weights' moving average, in images.
     flip: mirror half of the images. augment: shift images by up to 1/16 of the side, scale them by 0.9 to 1.1, and
         frame a tenth of them in one colour, so that such pictures come back as they went in: they are input and target.
+    augment_share: of the images that this is done to; the others stay as they are.
     part: "encoder" trains the encoder alone, the decoder is frozen.
     frozen_images: for so many images at first the decoder is frozen, while encoder and discriminators learn: of use
         where trained weights begin beside a discriminator that knows nothing yet.
@@ -356,6 +357,7 @@ class TrainingConfig(Config):
     seed: int = 0
     flip: bool = False
     augment: bool = False
+    augment_share: float = 1.0
     part: str = "all"
     frozen_images: int = 0
     compile: bool = False
@@ -380,6 +382,7 @@ class TrainingConfig(Config):
         self._require(0 <= self.decay <= 1, "decay", "use a share of the run from 0 to 1")
         self._require(self.clip >= 0, "clip", "use 0 for no clipping, or a norm above 0")
         self._require(self.ema_images >= 0, "ema_images", "use 0 for no averaging, or a half-life in images")
+        self._require(0 < self.augment_share <= 1, "augment_share", "use a share above 0 and up to 1")
         for key in ("steps", "images", "minutes"):
             self._require(getattr(self, key) >= 0, key, "use 0 for no limit, or more")
         self._require(

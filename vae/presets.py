@@ -97,18 +97,31 @@ PRESETS["faces"] = dataclasses.replace(
         # beta * KL is to be about 1, and a batch of this size leaves about 1 of the covariance's penalty even where
         # codes are N(0, I): a tenth of it shapes the codes' cloud with little say in how much they hold.
         objective={
-            "kl_target": 400.0,
+            "kl_target": 300.0,
             "perceptual": 2.0,
             "covariance": 0.1,
             "colour": 0.1,
-            "judges": 0.25,
-            "identity": 4.0,
+            # Draws have no photo to be near: what judges them has to weigh as much as what holds the others to theirs.
+            "adversarial": 1.0,
+            "judges": 0.5,
+            "penalty": 2.0,
+            "slerp_share": 0.2,
+            "mix_share": 0.2,
+            "identity": 2.0,
             "offsets": 0.05,
             "prior": "fitted",
             "adversarial_start": 0.0,
             "adversarial_ramp": 0.0,
         },
-        training={"augment": True, "images": 0, "minutes": 11.4, "decay": 0.4, "frozen_images": 30_000},
+        training={
+            "augment": True,
+            "augment_share": 0.3,
+            "images": 0,
+            "minutes": 19.8,
+            "decay": 0.4,
+            "ema_images": 20_000,
+            "frozen_images": 10_000,
+        },
     ),
     title="Faces, 128 px",
     description="Goes on from a trained model of faces (--start-from) with every term: noise that texture grows from, "

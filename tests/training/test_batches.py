@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,15 @@ def test_augmentation_moves_and_scales_as_far_as_it_says() -> None:
     disc = (torch.linspace(-1, 1, 32)[:, None].square() + torch.linspace(-1, 1, 32).square() < 0.25).float()
     area = [augmented(disc.expand(1, 3, -1, -1), scale=u).mean().item() for u in (0.0, 1.0)]
     assert area == pytest.approx([0.81 * disc.mean().item(), 1.21 * disc.mean().item()], rel=0.05)
+
+
+def test_a_share_of_the_images_is_augmented() -> None:
+    every, some = (batches_of(FACES.replace(training={"augment_share": share})).at(4) for share in (1.0, 0.5))
+    changed = (some.augment != batches.STILL).any(1)
+    assert 0 < changed.sum() < len(changed) and torch.equal(some.augment[changed], every.augment[changed])
+    assert torch.equal(some.draws.keep, every.draws.keep) and torch.equal(some.images, every.images)
+    moved, still = (batch.to(torch.device("cpu"))[0][~changed] for batch in (some, replace(some, augment=None)))
+    assert torch.allclose(moved, still, atol=1e-5)
 
 
 def test_augmentation_frames_a_tenth() -> None:

@@ -44,6 +44,7 @@ class Batch:
 
 # Numbers that `augmented` takes of an image, beside one a channel: 2 shifts, the scale, whether framed, and 4 edges.
 AUGMENT_PLACES = 8
+STILL = 0.5  # each of them so leaves the image as it is
 
 
 def augmented(x: Tensor, u: Tensor) -> Tensor:
@@ -93,7 +94,8 @@ class Batches:
             sharp,
             pin,
         )
-        self.augment, self.colour, self.fitted = training.augment, colour, fitted
+        self.augment, self.augment_share = training.augment, training.augment_share
+        self.colour, self.fitted = colour, fitted
         self.size = training.batch_size
         self.share = slice(rank * self.size // world, (rank + 1) * self.size // world)
         self._order: dict[int, np.ndarray] = {}
@@ -130,6 +132,8 @@ class Batches:
         draws.colour = uniform(3) if self.colour else None
         draws.part = uniform(2) if self.fitted else None
         draws.keep = uniform() if self.model.offsets else None
+        if augment is not None and self.augment_share < 1:
+            augment = torch.where(uniform() < self.augment_share, augment, STILL)
         return Batch(self._ready(self.data.images(self.indices(step)[mine])), flip, draws, augment)
 
     def _ready(self, array: np.ndarray) -> Tensor:

@@ -69,7 +69,7 @@ def check_same(old: Recipe, new: Recipe) -> None:
 
     Raises TrainingError, which names the first setting that differs.
     """
-    fixed = ("batch_size", "seed", "flip", "augment", "part", "ema_images")
+    fixed = ("batch_size", "seed", "flip", "augment", "augment_share", "part", "ema_images")
     for part in ("model", "data", "objective", "training"):
         was, now = getattr(old, part).to_dict(), getattr(new, part).to_dict()
         for key in was:
