@@ -59,6 +59,17 @@ def test_a_bundle_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         export_model(*arguments[:4], tmp_path / "a b", About("Mine"))
 
 
+def test_a_model_of_styles_says_how_often_its_draws_settle(tmp_path):
+    pictures = open_data(DataConfig(("sklearn-digits",), limit=60), 32, 1)
+    model = Autoencoder(ModelConfig("style", 32, 1, 4, width=0.0625, style_size=8))
+    arguments = (model.state_dict(), model.config, *pictures.split(0.3))
+    plain, settling = (
+        open_bundle(export_model(*arguments, tmp_path / f"settle-{n}", About("Mine"), settle=n)) for n in (0, 2)
+    )
+    assert (plain.settle, settling.settle) == (0, 2)
+    assert "again 2 times before they are shown" in settling.card and "before they are shown" not in plain.card
+
+
 def test_the_card_names_what_counts(tiny_style_bundle):
     bundle = open_bundle(tiny_style_bundle)
     for words in (

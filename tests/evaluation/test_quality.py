@@ -22,6 +22,7 @@ from vae.likeness import psnr
 from vae.networks.perceptual import Perceptual
 from vae.photos.feature import Feature
 from vae.space import latent
+from vae.space.settling import settled
 
 FACES = Path(__file__).resolve().parents[2] / "assets" / "models" / "faces-128"
 
@@ -115,6 +116,19 @@ def test_the_report_of_a_tiny_model(tiny_style_bundle: Path, tmp_path: Path, cap
     assert found["posterior"]["kl"] == pytest.approx(plain["kl"], abs=0.01)
     sheets = {path.stem: Image.open(path).size for path in (tmp_path / "sheets").iterdir()}
     assert sheets == {"best": (256, 128), "worst": (256, 128), **dict.fromkeys(kinds[1:], (256, 128))}
+
+
+def test_draws_are_measured_as_people_see_them_and_as_the_prior_gives_them(tiny_style_bundle: Path) -> None:
+    bundle = open_bundle(tiny_style_bundle)
+    mu = np.zeros((4, bundle.latent_size))
+    plain = dict(quality.made_pictures(bundle, mu, 3))
+    bundle.settle = 1
+    found = dict(quality.made_pictures(bundle, mu, 3))
+    assert found.keys() - plain.keys() == {"draws_unsettled", "draws_0.7_unsettled"}
+    for kind in ("draws", "draws_0.7"):
+        assert np.array_equal(found[f"{kind}_unsettled"], plain[kind])
+        assert np.allclose(found[kind], settled(bundle, plain[kind]), atol=1e-5)
+        assert not np.allclose(found[kind], plain[kind], atol=1e-2)
 
 
 def test_one_pass_is_measured_with_the_offsets_that_the_encoder_reads(tiny_offset_bundle: Path, monkeypatch) -> None:

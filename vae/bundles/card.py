@@ -62,6 +62,13 @@ def card(
             "and a draw of a lower temperature lies nearer to that code on the "
             "great arc.", "",
         ]  # fmt: skip
+    if config.get("settle") and model.levels:
+        passes = "once" if config["settle"] == 1 else f"{config['settle']} times"
+        lines += [
+            f"Draws are decoded and encoded again {passes} before they are shown: what a mixture of Gaussians draws "
+            "between the codes of pictures then comes to lie where codes of pictures do, towards a code that the "
+            "autoencoder leaves where it is (Radhakrishnan, Belkin and Uhler 2020, doi 10.1073/pnas.2005013117).", "",
+        ]  # fmt: skip
     lines += ["## Figures", "", f"On {metrics['images']:,} test pictures:", "", "| | |", "|-|-|"]
     lines += [
         f"| PSNR of the reconstruction | {metrics['psnr']:.2f} dB |",

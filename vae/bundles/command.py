@@ -72,6 +72,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--world", choices=WORLDS, help="of which the pictures are: gives names to factors, licence, limits and player"
     )
+    parser.add_argument(
+        "--settle", type=int, default=0, metavar="N",
+        help="decode and encode draws again so often before they are shown, which brings them to where pictures lie",
+    )  # fmt: skip
     parser.add_argument("--half", action="store_true", help="store the weights of a model without styles as float16")
     parser.add_argument("--force", action="store_true", help="replace the bundle if it exists")
 
@@ -108,7 +112,7 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
             recipe["ahead"] = list(dreamt(Path(args.run)))
         out = export_checkpoint(
             args.run, args.out, about, args.force, codes=args.codes, progress=say, prior_codes=args.prior_codes,
-            standard=args.standardise, additions=additions, half=args.half, world=world,
+            standard=args.standardise, additions=additions, half=args.half, world=world, settle=args.settle,
         )  # fmt: skip
     else:
         from safetensors.numpy import load_file
@@ -135,7 +139,7 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
         out = export_model(
             load_file(args.weights), model, train, test, args.out, about, args.codes,
             measure_faces=args.measure_faces, force=args.force, progress=say,
-            prior_codes=args.prior_codes, standard=args.standardise, additions=additions, half=args.half, world=world,
+            prior_codes=args.prior_codes, standard=args.standardise, additions=additions, half=args.half, world=world, settle=args.settle,
         )  # fmt: skip
     bundle = open_bundle(out)
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -166,6 +170,7 @@ def _command(args: argparse.Namespace) -> str:
         "measure_faces",
         "world",
         "half",
+        "settle",
     ):
         value = getattr(args, key)
         if value in (None, "", False, (), []):

@@ -51,6 +51,7 @@ def export_model(
     additions: Sequence[Addition] = (),
     half: bool = False,
     world: World | None = None,
+    settle: int = 0,
 ) -> Path:
     """Write a bundle folder; it appears under its name when it is whole and has been opened once.
 
@@ -59,12 +60,14 @@ def export_model(
     standard: shift and stretch the codes to mean 0 and variance 1, the pictures stay the same (vae.networks.standardise).
     additions: what later wings put into the folder before it is sealed, such as vae.photos.measure_curvature.add.
     half: weights as float16, in models without styles too. world: of which the pictures are; its words and its player.
+    settle: how often draws are decoded and encoded again (vae.space.settling); a world's own number stands without it.
     Raises ExportError, BundleError.
     """  # fmt: skip
     from threadpoolctl import threadpool_limits
 
     out = Path(out)
     check_target(out, force)
+    settle = settle or (world.settle if world else 0)
     say = progress or (lambda text: None)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -121,7 +124,7 @@ def export_model(
             "created": datetime.date.today().isoformat(), "licence": about.licence, "model": model.to_dict(),
             "recipe": dict(about.recipe), "metrics": {}, "eyes": [list(p) for p in about.eyes] if about.eyes else None,
             **({"player": world.player} if world else {}),
-            **({"settle": world.settle} if world and world.settle else {}),
+            **({"settle": settle} if settle else {}),
         }  # fmt: skip
         seal(folder, config)
         say("measuring on the test pictures")

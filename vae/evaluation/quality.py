@@ -18,7 +18,7 @@ from vae.evaluation import edits
 from vae.likeness import coverage, frechet, psnr, ssim
 from vae.photos import faces
 from vae.photos.feature import mixed
-from vae.space import latent
+from vae.space import latent, settling
 
 if TYPE_CHECKING:
     from vae.bundles.bundle import Bundle
@@ -65,8 +65,10 @@ def made_pictures(bundle: Bundle, mu: Array, seed: int) -> Iterator[tuple[str, A
     """Each kind of made picture with its codes, as many as there are codes mu (N, d)."""
     rng = np.random.default_rng((seed, 5))
     partner = mu[np.roll(np.arange(len(mu)), 1)]
-    yield "draws", latent.sample(bundle, seed, 1.0, len(mu))
-    yield "draws_0.7", latent.sample(bundle, seed, 0.7, len(mu))
+    for name, temperature in (("draws", 1.0), ("draws_0.7", 0.7)):
+        yield name, settling.draw(bundle, seed, temperature, len(mu))
+        if bundle.settle:
+            yield f"{name}_unsettled", latent.sample(bundle, seed, temperature, len(mu))
     yield "normal_draws", rng.standard_normal(mu.shape)
     yield "blends", latent.slerp(mu, partner, 0.5)
     if bundle.levels:
