@@ -97,6 +97,8 @@ def test_unknown_keys_are_refused_by_name() -> None:
         (TrainingConfig, "steps", -1),
         (TrainingConfig, "part", "decoder"),
         (TrainingConfig, "augment", 1),
+        (TrainingConfig, "augment_share", 0.0),
+        (TrainingConfig, "augment_share", 1.5),
     ],
 )
 def test_bad_values_are_refused_with_key_and_value(kind: type[Config], key: str, value: object) -> None:

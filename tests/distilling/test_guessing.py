@@ -133,6 +133,21 @@ def test_a_flat_model_is_refused(tmp_path: Path, pictures: Path, capsys: pytest.
     assert "has no styles" in capsys.readouterr().err
 
 
+def test_a_guess_may_begin_at_that_of_another_model(
+    guessing_bundle, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    _, bundle = guessing_bundle
+    fresh = make_tiny_bundle(tmp_path, "style", name="fresh")
+    words = ["guess", "--model", str(fresh), "--data", str(pictures), "--steps", "1", "--lr", "1e-6", "--start-from"]
+    assert main([*words, str(bundle.path)]) == 0
+    ours, theirs = load_guess(fresh), load_guess(bundle.path)
+    assert (
+        torch.allclose(ours["out.weight"], theirs["out.weight"], atol=1e-3) and theirs["out.weight"].abs().max() > 0.01
+    )
+    assert f"--start-from {bundle.path.name}" in open_bundle(fresh).card
+    assert main([*words, str(tmp_path)]) == 2 and "cannot be read" in capsys.readouterr().err
+
+
 def test_training_is_repeatable_and_averages(folder: Path, pictures: Path) -> None:
     from vae.data.options import DataConfig
     from vae.data.sets import open_data

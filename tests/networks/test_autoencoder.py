@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vae.config import ModelConfig
-from vae.networks.autoencoder import Autoencoder, Posterior
 from vae.networks import layers
+from vae.networks.autoencoder import Autoencoder, Posterior
 from vae.networks.layers import StyledConv, act
 from vae.networks.principal import start_linear
 

@@ -29,7 +29,7 @@ from vae.data.sets import open_split
 from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.guess import Guess
-from vae.networks.weights import load_weights
+from vae.networks.weights import load_guess, load_weights
 from vae.photos.fitting import FEATURE_PENALTY, FrozenDecoder, Likeness, pyramid
 from vae.training.batches import Batches
 from vae.training.losses import psnr
@@ -105,16 +105,24 @@ def train(
     data: ImageSet,
     config: GuessConfig,
     say: Callable[[str], None],
+    begin: Mapping[str, Tensor] | None = None,
 ) -> tuple[Guess, int]:
     """Train a guess for a model with styles -> it, its weights averaged, and how many pictures it saw.
 
-    weights: of the whole model. codes (N, d): of pictures. eyes: as a bundle's.
+    weights: of the whole model. codes (N, d): of pictures. eyes: as a bundle's. begin: the weights of another model's
+    guess to begin with; of a relative, most of what they say still holds. Raises ValueError where they do not fit.
     """
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     bf16 = uses_bf16(device, config.precision, model)
     frozen = Frozen(model, weights, device, bf16)
-    guess = Guess(model).to(device, memory_format=torch.channels_last)
+    guess = Guess(model)
+    if begin is not None:
+        try:
+            guess.load_state_dict(begin)
+        except RuntimeError:
+            raise ValueError("the guess of --start-from is of a model of another size; begin without it") from None
+    guess.to(device, memory_format=torch.channels_last)
     guess.unit.copy_(frozen.unit(codes[:UNIT_CODES]))
     alike = Likeness(model.image_size, eyes)
     alike.importance = [weights.to(device) for weights in alike.importance]
@@ -187,6 +195,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-under", default="", help="sub-folder of the test pictures (default: a tenth of the data)"
     )
+    parser.add_argument("--start-from", metavar="FOLDER", help=f"bundle whose {GUESS_FILE} to begin with")
     add_run_options(parser, GuessConfig(), "pictures")
 
 
@@ -197,11 +206,13 @@ def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) ->
         raise ValueError(f"{bundle.name} has no styles, and so no feature map to add to; choose another model")
     settings = data_config(args, validation_under=args.test_under)
     data, held_out = open_split(settings, bundle.image_size, bundle.channels)
-    guess, seen = train(bundle.model, load_weights(bundle.path), bundle.codes.mu, bundle.eyes, data, config, say)
+    begin = load_guess(args.start_from) if args.start_from else None
+    guess, seen = train(bundle.model, load_weights(bundle.path), bundle.codes.mu, bundle.eyes, data, config, say, begin)
     sets = " ".join(Path(source).name for source in settings.sources)
     under = "".join(
         f" --{name} {value}" for name, value in (("under", args.under), ("test-under", args.test_under)) if value
     )
+    under += f" --start-from {Path(args.start_from).name}" if args.start_from else ""
     command = f"python -m vae guess --model {bundle.name} --data {sets}{under} {config.words}"
     found = install(bundle, guess, held_out, command)
     print(
