@@ -17,7 +17,7 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.registry import default_registry
 from vae.networks.autoencoder import Posterior
 from vae.space import latent, mixing
-from vae.space.axes import bases
+from vae.space.axes import bases, move
 from vae.training.lessons import SmallModel, shelf
 from vae.training.losses import reconstruction_loss
 from vae.web.core.files import modules
@@ -472,6 +472,19 @@ def test_uses(tab: Page, app_url: str, bundle: Bundle) -> None:
         tab,
         lambda: np.abs(np.array(canvas.evaluate(read)).reshape(96, 96, 4)[..., :1] - end).max() <= 2,
         lambda: "the scan does not follow",
+    )
+    # The mean of all roads is none: there the way begins at one of the data.
+    roads = default_registry().get("roads-64")
+    begin = move(roads.check_z(roads.codes.mu[0]), roads.stats.mean, bases(roads)["principal"], 0, 0.0).astype(
+        np.float32
+    )
+    road = roads.decode(begin[None])[0].astype(int)
+    canvas = tab.locator("[data-world=driving] canvas")
+    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, 64, 64).data)"
+    eventually(
+        tab,
+        lambda: np.abs(np.array(canvas.evaluate(read)).reshape(64, 64, 4)[..., :3] - road).max() <= 2,
+        lambda: "the drive does not begin on a road",
     )
     world.get_by_role("link").click()
     tab.wait_for_url(re.compile(r"/explore\?model=faces-128|/\?model=faces-128"))

@@ -70,6 +70,14 @@ def test_uses_name_the_models_that_are_here():
     assert all(use["limit"].endswith(".") and use["text"].endswith(".") for use in found.values())
 
 
+def test_miniatures_of_roads_and_pieces_begin_in_the_data():
+    found = {use["id"]: use["start"] for use in uses(default_registry())}
+    for use, name in (("driving", "roads-64"), ("music", "chorales-64")):
+        code = default_registry().get(name).codes.mu[0].astype(np.float32)
+        assert np.allclose(found.pop(use), code, atol=1e-6)
+    assert set(found.values()) == {None}  # the others begin at the mean, which is a picture
+
+
 def test_only_sheets_scripts_and_katex_are_given_out():
     assert ask("GET", "/web/learn/learn.js").status == 200
     assert ask("GET", "/web/learn/steps.py").status == 404

@@ -52,7 +52,8 @@ export class Still {
     this.element = h("canvas", {
       width: model.image_size,
       height: model.image_size,
-      class: `still ${pixelated(model.image_size)} ${model.channels === 1 ? "ink" : ""}`,
+      // A scan is dark where the page is light, as doctors read it; other grey pictures are ink on the page.
+      class: `still ${pixelated(model.image_size)} ${model.channels === 1 && model.player !== "scan" ? "ink" : ""}`,
       role: "img",
       "aria-label": label,
       "data-frame": 0,

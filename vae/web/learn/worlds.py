@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vae.bundles.bundle import Bundle
 from vae.bundles.contract import BundleError
 from vae.bundles.registry import Registry
 from vae.web.core.mount import describe
@@ -76,19 +77,26 @@ USES = (
 )
 
 
+def start(bundle: Bundle) -> list[float] | None:
+    """The code that a miniature begins with: one of the data, where the mean of all roads or pieces is neither."""
+    if bundle.player not in ("road", "roll") or not len(bundle.codes):
+        return None
+    return [float(value) for value in bundle.check_z(bundle.codes.mu[0])]
+
+
 def uses(registry: Registry) -> list[dict[str, Any]]:
-    """Every use, with the model that shows it here, if one is installed and opens."""
+    """Every use, with the model that shows it here, if one is installed and opens, and the code that it begins with."""
     found = []
     for use in USES:
         names = sorted(name for name in registry.names() if name.startswith(use.prefix))
-        model = None
+        model = begin = None
         for name in names:
             try:
-                model = describe(registry.get(name))
+                bundle = registry.get(name)
+                model, begin = describe(bundle), start(bundle)
                 break
             except BundleError:
                 continue
-        found.append(
-            {"id": use.id, "title": use.title, "text": use.text, "limit": use.limit, "page": use.page, "model": model}
-        )
+        words = {"id": use.id, "title": use.title, "text": use.text, "limit": use.limit, "page": use.page}
+        found.append({**words, "model": model, "start": begin})
     return found

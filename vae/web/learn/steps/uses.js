@@ -29,7 +29,7 @@ export class Uses {
     context.say(`${here} of ${order.length} worlds are installed here.`);
   }
 
-  #card({ id, title, text, limit, page, model }) {
+  #card({ id, title, text, limit, page, model, start }) {
     const words = [h("h3", {}, title), h("p", {}, text), h("p", { class: "limit" }, h("b", {}, "Its limit: "), limit)];
     if (!model) {
       return h(
@@ -56,7 +56,8 @@ export class Uses {
       const [axis] = basis.axes;
       // A curve is gone from end to end, and on it: the mean of the codes lies beside it, where nothing decodes well.
       const to = curved ? (value * Number(axis.reach)) / REACH : value;
-      const z = curved ? Float32Array.from(basis.ways[0].at(to)) : space.move(space.mean, basis, 0, to);
+      const from = start ? Float32Array.from(start) : space.mean;
+      const z = curved ? Float32Array.from(basis.ways[0].at(to)) : space.move(from, basis, 0, to);
       await still.show(z ?? space.mean);
       const way = curved ? axis.label : "the strongest direction";
       still.element.setAttribute("aria-label", `${title}: ${signed(to)} sigma along ${way}`);
