@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -167,16 +168,26 @@ def grid(z: np.ndarray, bundle: Bundle) -> np.ndarray:
     return packing.unpack(packing.pack(z, bundle.stats), bundle.stats)
 
 
+@lru_cache(maxsize=16)
+def first(bundle: Bundle) -> tuple[np.ndarray, bool]:
+    """The code (d,) that every visitor begins with, and whether it is a draw: else it is a piece of music of the data.
+
+    Kept, because a draw that settles takes the encoder, which is loaded for the first visitor only.
+    """
+    found = piece(bundle, 0)
+    if found is not None:
+        return grid(bundle.check_z(found), bundle), False
+    return grid(settling.draw(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle), True
+
+
 def current(bundle: Bundle) -> Current:
     """The visitor's code for a model; at first a draw from its prior, or a piece of music of the data."""
     known = studio().currents.get(bundle.name)
     if known is None or known.digest != bundle.digest:
-        found = piece(bundle, 0)
-        z = settling.draw(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0] if found is None else bundle.check_z(found)
-        z = grid(z, bundle)
+        z, drawn = first(bundle)
         # Counting goes on over sessions and models: a code of an older component is then never taken for a new one.
-        known = Current(bundle.name, bundle.digest, z, z, revision=secrets.randbelow(2**31) + 1)
-        known.seed = FIRST_SEED if found is None else None
+        known = Current(bundle.name, bundle.digest, z.copy(), z.copy(), revision=secrets.randbelow(2**31) + 1)
+        known.seed = FIRST_SEED if drawn else None
         studio().currents[bundle.name] = known
     if known.photo:
         known.photo.collect()
