@@ -19,7 +19,7 @@ from tests.browser.waiting import CANVAS, PATIENCE, VIEW, eventually, settled, s
 from tests.tiny import SIZE, pattern, write_bundle
 from vae.bundles.bundle import Bundle
 from vae.photos.aligning import usual_eyes
-from vae.space import latent, packing, views
+from vae.space import packing, settling, views
 from vae.space.neighbours import nearest
 from vae.web.core.state import FIRST_SEED, FIRST_TEMPERATURE
 
@@ -93,7 +93,7 @@ def test_hovering_decodes_the_place_exactly(
     page.mouse.move(x + 150, y)
     # The plane goes through the code that every session starts with: the prior's draw of the first seed.
     start = packing.unpack(
-        packing.pack(latent.sample(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats
+        packing.pack(settling.draw(bundle, FIRST_SEED, FIRST_TEMPERATURE)[0], bundle.stats), bundle.stats
     )
     view = views.view(bundle, views.parse("principal:0:1"))
     shows(page, bundle.decode(view.lift(at(page), start))[0], 2)

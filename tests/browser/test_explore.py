@@ -18,7 +18,7 @@ from skimage import data as pictures
 from tests.browser.waiting import CANVAS, PATIENCE, eventually, settled, shows, sweep, until
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import Registry
-from vae.space import latent, packing
+from vae.space import packing, settling
 from vae.space.axes import bases, move
 from vae.web.core import mount as live
 
@@ -115,7 +115,7 @@ def test_the_light_decoder_draws_in_the_browser(page: Page, app_url: str, bundle
     ready(page, app_url)
     choose_engine(page, "Browser")
     settled(page)
-    z = latent.sample(bundle, 7, 0.7)[0]
+    z = settling.draw(bundle, 7, 0.7)[0]
     found = page.evaluate(QUICK, {"model": live.describe(bundle), "z": z.tolist()})
     assert found["drawn"] == "browser" and found["preview"]
     pixels = np.array(found["pixels"]).reshape(128, 128, 4)[:, :, :3]

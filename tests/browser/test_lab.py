@@ -16,7 +16,7 @@ from tests.browser.waiting import PATIENCE, eventually, shows
 from tests.tiny import SIZE, write_bundle
 from vae.bundles.bundle import Bundle
 from vae.evaluation import compressing, generating, lsz, pairing, reconstructing, repairing
-from vae.space import latent
+from vae.space import settling
 from vae.space.axes import bases
 
 READ = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
@@ -289,10 +289,10 @@ def test_one_hand_moves_two_models_by_keyboard(
     page.keyboard.press("ArrowRight")
     straight = pairing.between(*models)
     expect(page.get_by_test_id("two-words")).to_contain_text(f"R\u00b2 {straight.r2:.2f}")
-    z = latent.sample(models[0], 0, 1.0)[0]
+    z = settling.draw(models[0], 0, 1.0)[0]
     side_by_side(page, models, [z, straight(z)])
     page.get_by_test_id("two-again").press("Enter")
-    z = latent.sample(models[0], 1, 1.0)[0]
+    z = settling.draw(models[0], 1, 1.0)[0]
     side_by_side(page, models, [z, straight(z)])
 
     downloads = []
@@ -323,7 +323,7 @@ def test_without_a_shared_name_the_widest_axes_move(
     axis = int(ways.argmin())
     assert ways[axis] == -1
     page.get_by_role("radio", name="A draw").check()
-    z = latent.sample(models[0], 0, 1.0)[0]
+    z = settling.draw(models[0], 0, 1.0)[0]
     side_by_side(page, models, [z, straight(z)])
     page.get_by_role("slider", name=f"PC {axis + 1}").press("End")
     side_by_side(page, models, [z + 3 * a.D[axis], straight(z) - 3 * b.D[axis]])

@@ -16,7 +16,7 @@ from tests.lessons import model_of, opened
 from vae.bundles.bundle import Bundle
 from vae.bundles.registry import default_registry
 from vae.networks.autoencoder import Posterior
-from vae.space import latent, mixing
+from vae.space import latent, mixing, settling
 from vae.space.axes import bases, move
 from vae.training.lessons import SmallModel, shelf
 from vae.training.losses import reconstruction_loss
@@ -190,7 +190,7 @@ def test_squeeze(tab: Page, app_url: str) -> None:
 
 def test_a_face_through_few_numbers(tab: Page, app_url: str, bundle: Bundle) -> None:
     go(tab, app_url, "squeeze")
-    z, basis, mean = latent.sample(bundle, 11, 0.7)[0], bases(bundle)["principal"], bundle.stats.mean
+    z, basis, mean = settling.draw(bundle, 11, 0.7)[0], bases(bundle)["principal"], bundle.stats.mean
     values = basis.values(z, mean)
 
     def shown(kept: int) -> Callable[[], bool]:
@@ -379,7 +379,7 @@ def test_new_ones(tab: Page, app_url: str, bundle: Bundle) -> None:
     tab.keyboard.press("End")
     assert (levels(tab, "walk-between") == levels(tab, "walk-second")).all()
     assert done(tab)
-    faces = latent.sample(bundle, 5, 0.6, 5)
+    faces = settling.draw(bundle, 5, 0.6, 5)
     wanted = bundle.decode(faces[:1])[0].astype(int)
     read = "c => Array.from(c.getContext('2d').getImageData(0, 0, 128, 128).data)"
 
@@ -424,7 +424,7 @@ def test_directions(tab: Page, app_url: str, bundle: Bundle) -> None:
     def pixels(name: str) -> np.ndarray:
         return np.array(tab.get_by_test_id(name).evaluate(read)).reshape(128, 128, 4)[..., :3]
 
-    a, b = (latent.sample(bundle, seed, 0.7)[0] for seed in (28, 12))
+    a, b = (settling.draw(bundle, seed, 0.7)[0] for seed in (28, 12))
     still = bundle.decode(a[None])[0].astype(int)
     eventually(tab, lambda: np.abs(pixels("face-move") - still).max() <= 2, lambda: "face A does not come")
     press(tab, "along", *["ArrowRight"] * 20)

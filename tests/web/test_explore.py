@@ -18,7 +18,7 @@ from vae.bundles.bundle import Bundle
 from vae.bundles.registry import Registry
 from vae.photos.feature import Feature
 from vae.photos.refine_job import Step
-from vae.space import latent, packing
+from vae.space import latent, packing, settling
 from vae.space.axes import bases
 from vae.space.errors import LatentError
 from vae.web.core import files, services, state
@@ -148,7 +148,7 @@ def test_any_axis_can_be_looked_for(page: AppTest) -> None:
 def test_the_seed_gives_the_same_face_everywhere(page: AppTest, bundle: Bundle) -> None:
     plain(page)
     page.number_input(key=f"seed-{MODEL}").set_value(7).run()
-    drawn = latent.sample(bundle, 7, here(page).temperature)[0]
+    drawn = settling.draw(bundle, 7, here(page).temperature)[0]
     assert np.abs(here(page).z - drawn).max() < 1e-3 * bundle.stats.std.max()
 
 

@@ -17,7 +17,7 @@ from skimage.data import cat
 from tests.conftest import ROOT
 from tests.pictures import photo_file
 from vae.bundles.bundle import open_bundle
-from vae.space import latent
+from vae.space import latent, settling
 from vae.space.axes import bases
 from vae.web.core.files import version
 
@@ -233,7 +233,7 @@ def test_sample_gives_the_same_numbers_for_the_same_seed(app_url, faces):
     path = "/api/sample?model=faces-128&seed=5&temperature=0.7"
     first, again = (np.frombuffer(call(app_url, "GET", path)[2], "<f4") for _ in range(2))
     assert (first == again).all()
-    assert np.allclose(first, latent.sample(faces, 5, 0.7, 1)[0], atol=1e-5)
+    assert np.allclose(first, settling.draw(faces, 5, 0.7, 1)[0], atol=1e-5)
     for query in ("seed=-1", "seed=x", "temperature=hot", "temperature=9", "count=0", "count=1000"):
         refusal(app_url, "GET", f"/api/sample?model=faces-128&{query}")
 
