@@ -98,7 +98,10 @@ def test_augmentation_moves_and_scales_as_far_as_it_says() -> None:
 
 
 def test_a_share_of_the_images_is_augmented() -> None:
-    every, some = (batches_of(FACES.replace(training={"augment_share": share})).at(4) for share in (1.0, 0.5))
+    every, some, none = (
+        batches_of(FACES.replace(training={"augment_share": share})).at(4) for share in (1.0, 0.5, 1e-9)
+    )
+    assert (none.augment == batches.STILL).all()
     changed = (some.augment != batches.STILL).any(1)
     assert 0 < changed.sum() < len(changed) and torch.equal(some.augment[changed], every.augment[changed])
     assert torch.equal(some.draws.keep, every.draws.keep) and torch.equal(some.images, every.images)
