@@ -232,9 +232,10 @@ def test_the_small_pictures_of_a_blend_have_whole_parts_too(page: Page, worlds_u
     expect(strip).to_have_count(8)
     # how blue the figure is at each step
     blue = "all => all.map((c) => c.getContext('2d').getImageData(c.width / 2, c.height / 3, 1, 1).data[2])"
-    assert len(set(strip.evaluate_all(blue))) == 8
+    eventually(page, lambda: len(set(strip.evaluate_all(blue))) == 8)
     cell = page.get_by_role("button", name="A with B", exact=True).locator("canvas")
-    assert cell.evaluate_all(blue)[0] > 90  # between 40 and 180, and nearer to 40
+    expect(cell).to_have_count(1)  # the table comes after the strip
+    eventually(page, lambda: cell.evaluate_all(blue)[0] > 90)  # between 40 and 180, and nearer to 40
     page.get_by_role("switch", name="Whole parts").press("Space")
     eventually(page, lambda: cell.evaluate_all(blue)[0] < 60)
     eventually(page, lambda: (seen := strip.evaluate_all(blue)) and set(seen[:3]) == {40} and min(seen[5:]) > 140)

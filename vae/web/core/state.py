@@ -27,7 +27,7 @@ from vae.web.core.mount import usual_sigma
 from vae.web.core.saved import read_saved
 
 DEFAULT_MODEL = "faces-128"
-FIRST_SEED, FIRST_TEMPERATURE = 49, 0.7
+FIRST_SEED, FIRST_TEMPERATURE = 20, 0.7
 MAX_PHOTOS = 12
 MIN_SIDE = 16
 KEY = "studio"
