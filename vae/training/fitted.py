@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 PARTS, KEPT = 12, 8192  # Gaussians; codes that are remembered
 EVERY = 16  # steps from one fit to the next
-SHRINK = 0.02  # of each covariance towards that of all codes: parts of few codes stay well-behaved
+SHRINK = 0.02  # of each covariance towards the mean of all: parts of few codes stay well-behaved
 
 
 class FittedPrior(nn.Module):
@@ -39,23 +39,26 @@ class FittedPrior(nn.Module):
 
     def _fit(self, x: Tensor, first: bool) -> None:
         n, d = x.shape
+        # Matrix products may be less than float32 while a model trains, and a difference of squares needs more.
+        x = x.float() if x.device.type == "mps" else x.double()
         if first:  # what the first few codes say of parts is noise: one Gaussian, its parts a little apart
             mean, centred = x.mean(0), x - x.mean(0)
             cov = centred.T @ centred / n
-            chol = self._root(cov[None], cov)
-            self.chol.copy_(chol.expand_as(self.chol))
+            self.chol.copy_(self._root(cov[None], cov).expand_as(self.chol))
             self.mean.copy_(torch.lerp(mean, x[torch.arange(PARTS, device=x.device) * (n // PARTS)], 0.5))
             return
-        away = torch.linalg.solve_triangular(self.chol, (x[None] - self.mean[:, None]).transpose(1, 2), upper=False)
-        size = self.chol.diagonal(dim1=1, dim2=2).log().sum(1)
-        log = self.weight.clamp_min(1e-6).log() - size - 0.5 * away.square().sum(1).T  # (n, parts)
+        chol, middles, weight = (value.to(x.dtype) for value in (self.chol, self.mean, self.weight))
+        away = torch.linalg.solve_triangular(chol, (x[None] - middles[:, None]).transpose(1, 2), upper=False)
+        size = chol.diagonal(dim1=1, dim2=2).log().sum(1)
+        log = weight.clamp_min(1e-6).log() - size - 0.5 * away.square().sum(1).T  # (n, parts)
         share = log.softmax(1)
         total = share.sum(0) + 1e-3
         middle = x.mean(0)
-        near = x - middle  # squares of numbers far from 0 would leave float32 nothing of a small variance
+        near = x - middle
         mean = share.T @ near / total[:, None]
         square = torch.stack([(near * one).T @ near for one in share.T[:, :, None]])  # (parts, d, d)
         cov = square / total[:, None, None] - mean[:, :, None] * mean[:, None]
+        within = torch.einsum("k,kde->de", total / total.sum(), cov)
         # A part that lost its codes begins anew as the whole.
         lost = total < d / 5
         whole = torch.cov(x.T)
@@ -64,19 +67,19 @@ class FittedPrior(nn.Module):
         weight = (total / n).clamp_min(1e-3)
         self.weight.copy_(weight / weight.sum())
         self.mean.copy_(mean + middle)
-        self.chol.copy_(self._root(cov, whole))
+        self.chol.copy_(self._root(cov, within))
 
     @staticmethod
-    def _root(cov: Tensor, whole: Tensor) -> Tensor:
-        """Cholesky factors of covariances (k, d, d), shrunk towards that of all codes, whole (d, d).
+    def _root(cov: Tensor, within: Tensor) -> Tensor:
+        """Cholesky factors of covariances (k, d, d), shrunk towards the mean of the parts' own, within (d, d).
 
         Not towards equal variances: in directions in which codes hardly differ the decoder is sharpest, and draws that
         are spread there too far decode to no picture.
         """
         d = cov.shape[-1]
-        size = whole.diagonal().mean().clamp_min(1e-4)
-        eye = torch.eye(d, device=cov.device)
-        return torch.linalg.cholesky_ex((1 - SHRINK) * cov + SHRINK * whole + (1e-4 * size + 1e-6) * eye)[0]
+        size = within.diagonal().mean().clamp_min(1e-4)
+        eye = torch.eye(d, dtype=cov.dtype, device=cov.device)
+        return torch.linalg.cholesky_ex((1 - SHRINK) * cov + SHRINK * within + 1e-5 * size * eye)[0]
 
     def draw(self, noise: Tensor, part: Tensor) -> Tensor:
         """Codes (N, d) from normal noise (N, d) and uniform numbers part (N, 1), which choose the Gaussians."""
