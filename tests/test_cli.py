@@ -28,6 +28,12 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     return said
 
 
+@pytest.mark.parametrize("passes", ["-1", "9"])
+def test_export_refuses_passes_before_it_reads_a_picture(passes, tmp_path, capsys):
+    words = ["export", "--run", tmp_path / "none", "--out", tmp_path / "mine", "--settle", passes]
+    assert refused(capsys, *words) == f"--settle is {passes}; use 0 to 8."
+
+
 def test_decode_writes_the_face_of_a_seed(tiny_style_bundle, tmp_path):
     out = tmp_path / "a.png"
     assert (

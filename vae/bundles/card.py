@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vae.bundles.fixed_points import times
 from vae.config import ModelConfig
 
 Array = np.ndarray
@@ -63,9 +64,8 @@ def card(
             "great arc.", "",
         ]  # fmt: skip
     if config.get("settle") and model.levels:
-        passes = "once" if config["settle"] == 1 else f"{config['settle']} times"
         lines += [
-            f"Draws are decoded and encoded again {passes} before they are shown: what a mixture of Gaussians draws "
+            f"Draws are decoded and encoded again {times(config['settle'])} before they are shown: what a mixture of Gaussians draws "
             "between the codes of pictures then comes to lie where codes of pictures do, towards a code that the "
             "autoencoder leaves where it is (Radhakrishnan, Belkin and Uhler 2020, doi 10.1073/pnas.2005013117).", "",
         ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vae.bundles.bundle import Bundle, open_bundle
 from vae.bundles.contents import MAX_CODES
+from vae.bundles.contract import MAX_SETTLE
 from vae.bundles.registry import default_registry
 from vae.data.options import add_data, data_config
 from vae.data.worlds.command import NAMES as WORLDS
@@ -88,6 +89,8 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
 
     if not 10 <= args.codes <= MAX_CODES:
         raise ValueError(f"--codes is {args.codes}; use 10 to {MAX_CODES:,}")
+    if not 0 <= args.settle <= MAX_SETTLE:
+        raise ValueError(f"--settle is {args.settle}; use 0 to {MAX_SETTLE}")
     eyes = tuple(zip(args.eyes[::2], args.eyes[1::2])) if args.eyes else None
     recipe = {}
     if args.recipe:
@@ -139,7 +142,8 @@ def run_export(args: argparse.Namespace, say: Callable[[str], None], additions: 
         out = export_model(
             load_file(args.weights), model, train, test, args.out, about, args.codes,
             measure_faces=args.measure_faces, force=args.force, progress=say,
-            prior_codes=args.prior_codes, standard=args.standardise, additions=additions, half=args.half, world=world, settle=args.settle,
+            prior_codes=args.prior_codes, standard=args.standardise, additions=additions, half=args.half, world=world,
+            settle=args.settle,
         )  # fmt: skip
     bundle = open_bundle(out)
     size = sum(file.stat().st_size for file in out.iterdir())

@@ -15,6 +15,11 @@ LEVELS, SHARE = 24, 0.01  # of 255 levels, that more than this share of a pictur
 PAIRS = 64
 
 
+def times(passes: int) -> str:
+    """How often, in words, for cards."""
+    return "once" if passes == 1 else f"{passes} times"
+
+
 def changing(bundle: Bundle, pictures: Array) -> tuple[Array, Array]:
     """Pictures uint8 (N, s, s, c) -> which change visibly (N,) by being encoded and decoded, and what they become."""
     again = bundle.decode(bundle.check_z(bundle.encode(pictures)[0]))
@@ -36,11 +41,10 @@ def whole_parts(bundle: Bundle) -> list[str]:
     for _ in range(bundle.settle + 1):
         changed, pictures = changing(bundle, pictures)
         counts.append(int(changed.sum()))
-    passes = "once" if bundle.settle == 1 else f"{bundle.settle} times"
     return [
         "## Whole parts", "",
         "A part is there or not, but codes are continuous, so a draw or a blend may have one half there. Draws are "
-        f"therefore decoded and encoded again {passes} before they are shown, which leads towards a code near by that the "
+        f"therefore decoded and encoded again {times(bundle.settle)} before they are shown, which leads towards a code near by that the "
         "autoencoder leaves where it is (Radhakrishnan, Belkin and Uhler 2020, doi 10.1073/pnas.2005013117). Of "
         f"{len(pictures)} codes half-way between two of the data {counts[0]} change visibly in the first pass (by more "
         f"than {LEVELS} of 255 levels in more than {100 * SHARE:.0f} % of their values), and {counts[-1]} would in one "

@@ -18,7 +18,7 @@ def upsample(x: Tensor) -> Tensor:
     """Double the resolution, bilinear."""
     if not x.is_cuda:
         return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-    # The same by slices: on CUDA the gradient of F.interpolate adds up atomically, slow and never twice alike.
+    # The same by slices: on CUDA the gradient of F.interpolate adds up in no fixed order, never twice alike.
     return _doubled(_doubled(x, 2), 3)
 
 
