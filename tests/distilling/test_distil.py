@@ -18,6 +18,7 @@ from vae.config import ConfigError, ModelConfig
 from vae.distilling import distil
 from vae.likeness import psnr
 from vae.networks.autoencoder import StyleDecoder
+from vae.networks.weights import load_light, load_weights
 
 WIDE = dict(width=0.25, linear=True)
 
@@ -97,8 +98,6 @@ def test_distilling_comes_nearer_than_cutting(folder: Path, light) -> None:
     assert light.light and light.metrics["light_psnr"] == pytest.approx(distil.measure(light)["light_psnr"], abs=0.02)
     z = distil.CodeSource(light).draw(np.random.default_rng(1), 64)
     teacher, cut = StyleDecoder(light.model), StyleDecoder(distil.light_config(light.model, 0.5))
-    from vae.networks.weights import load_weights
-
     teacher.load_state_dict({k[8:]: v for k, v in load_weights(folder).items() if k.startswith("decoder.")})
     with torch.no_grad():
         distil.prune(teacher, cut, distil.choose_channels(teacher, cut, teacher.styles(torch.from_numpy(z))))
@@ -111,8 +110,6 @@ def test_a_decoder_with_noise_is_distilled_with_its_noise(tmp_path: Path) -> Non
     folder = make_tiny_bundle(tmp_path, "style", width=0.25, noise=True, offsets=True)
     bundle = open_bundle(folder)
     made, _ = distil.distil(bundle, distil.DistilConfig(steps=6, batch_size=4), lambda text: None)
-    from vae.networks.weights import load_weights
-
     full = load_weights(folder)
     maps = {key: value for key, value in made.state_dict().items() if key.endswith("noise")}
     assert len(maps) == 7 and all(torch.equal(value, full[f"decoder.{key}"]) for key, value in maps.items())
@@ -124,6 +121,41 @@ def test_a_decoder_with_noise_is_distilled_with_its_noise(tmp_path: Path) -> Non
         drawn = made(z, delta).numpy()
     apart = np.abs(again.decode_float(z.numpy(), delta.numpy(), quick=True) - drawn)
     assert again.light and apart.max() < 5e-3 * np.abs(drawn).max()  # weights are stored in half precision
+
+
+def test_going_on_keeps_what_a_light_decoder_has_of_its_teacher() -> None:
+    teacher, student = pair(noise=True)
+    begin = {key: torch.randn_like(value) for key, value in student.state_dict().items()}
+    distil.prune(teacher, student, distil.choose_channels(teacher, student, teacher.styles(torch.randn(4, 8))))
+    distil.resume(student, begin)
+    full = teacher.state_dict()
+    for key, value in student.state_dict().items():
+        # Codes, offsets and noise mean the same in both decoders.
+        shared = key.startswith(("mapping.", "linear.")) or key.endswith(".noise")
+        assert torch.equal(value, (full if shared else begin)[key]), key
+    del begin["conv_first.bias"]
+    with pytest.raises(ValueError, match="has other sizes"):
+        distil.resume(student, begin)
+
+
+def test_a_light_decoder_may_go_on_from_one_that_is_there(light, tmp_path: Path, capsys) -> None:
+    folder = make_tiny_bundle(tmp_path, "style", name="kin", **WIDE)
+    words = ["distil", "--model", str(folder), "--steps", "1", "--batch", "2", "--lr", "1e-9", "--start-from"]
+    assert main([*words, str(light.path)]) == 0
+    ours, theirs = load_light(folder), load_light(light.path)
+    assert ours.keys() == theirs.keys() and all(torch.allclose(ours[k], theirs[k], atol=1e-3) for k in ours)
+    assert f"--start-from {light.path.name}" in open_bundle(folder).card
+    capsys.readouterr()
+    assert main([*words, str(light.path), "--width", "0.25"]) == 2
+    assert "has other sizes; name its --width" in capsys.readouterr().err
+    assert main([*words, str(tmp_path)]) == 2 and "light.onnx cannot be read" in capsys.readouterr().err
+
+
+def test_going_on_comes_nearer(light, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(light.path, tmp_path / light.path.name))
+    words = ["distil", "--model", str(folder), "--steps", "60", "--batch", "8", "--start-from", str(folder)]
+    assert main(words) == 0
+    assert open_bundle(folder).metrics["light_psnr"] > light.metrics["light_psnr"] + 0.3
 
 
 def test_a_light_decoder_takes_codes_and_offsets_as_the_full_one_does(light) -> None:

@@ -23,6 +23,7 @@ from vae.config import ModelConfig
 from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
+from vae.networks.weights import load_light, load_weights
 from vae.space import latent
 from vae.space.axes import bases
 from vae.training.losses import reconstruction_loss
@@ -163,6 +164,20 @@ def _take(source: StyledConv, target: StyledConv, inputs: Tensor, outputs: Tenso
     target.affine.bias.copy_(source.affine.bias[inputs])
 
 
+@torch.no_grad()
+def resume(student: StyleDecoder, begin: Mapping[str, Tensor]) -> None:
+    """Put another light decoder's weights into a student, but for what every student has of its teacher.
+
+    Raises ValueError where they do not fit.
+    """
+    own = student.state_dict()
+    fits = {key: value.shape for key, value in begin.items()} == {key: value.shape for key, value in own.items()}
+    if not fits:
+        raise ValueError("the light decoder of --start-from has other sizes; name its --width, or begin without it")
+    taught = (key for key in own if not (key.startswith(("mapping.", "linear.")) or key.endswith(".noise")))
+    student.load_state_dict(own | {key: begin[key] for key in taught})
+
+
 def light_config(model: ModelConfig, width: float) -> ModelConfig:
     """The configuration of a light decoder: its noise is the full one's, offsets are the encoder's affair."""
     return model.replace(width=model.width * width)
@@ -196,17 +211,22 @@ class _Memory:
         return w, layout[:levels], layout[levels:]
 
 
-def distil(bundle: Bundle, config: DistilConfig, say: Callable[[str], None]) -> tuple[StyleDecoder, int]:
+def distil(
+    bundle: Bundle,
+    config: DistilConfig,
+    say: Callable[[str], None],
+    begin: Mapping[str, Tensor] | None = None,
+) -> tuple[StyleDecoder, int]:
     """Train a light decoder of a bundle with styles -> it, its weights averaged, and how many codes it saw.
 
-    The loss: that of a reconstruction, of the full decoder's picture by the light one; the distance of the pictures
-    at lower levels; and early on, that of the feature maps (Romero et al. 2015, arXiv 1412.6550). Raises ValueError.
+    begin: the weights of a light decoder to go on from, this model's or a relative's; without them it begins as the full
+    decoder with channels cut out. The loss: that of a reconstruction, of the full decoder's picture by the light one; the
+    distance of the pictures at lower levels; and early on, where channels were cut out, that of the feature maps (Romero
+    et al. 2015, arXiv 1412.6550). Raises ValueError.
     """
-    from vae.networks.weights import load_weights
-
     if not bundle.levels:
         raise ValueError(f"{bundle.name} has no styles, and its decoder is light already; choose another model")
-    return teach(bundle.model, load_weights(bundle.path), CodeSource(bundle), config, say)
+    return teach(bundle.model, load_weights(bundle.path), CodeSource(bundle), config, say, begin)
 
 
 def teach(
@@ -215,6 +235,7 @@ def teach(
     source: CodeSource,
     config: DistilConfig,
     say: Callable[[str], None],
+    begin: Mapping[str, Tensor] | None = None,
 ) -> tuple[StyleDecoder, int]:
     """What `distil` does, for weights of a model and a source of codes."""
     torch.manual_seed(config.seed)
@@ -224,6 +245,9 @@ def teach(
     rng = np.random.default_rng(config.seed)
     kept = choose_channels(teacher, student, teacher.styles(torch.from_numpy(source.draw(rng, 64))))
     prune(teacher, student, kept)
+    if begin is not None:
+        resume(student, begin)
+        kept = []  # its channels are no longer any of the teacher's
     device = choose_device(config.device)
     teacher.to(device)
     kept = [channels.to(device) for channels in kept]
@@ -243,13 +267,15 @@ def teach(
         skips = [rgb.float() for _, rgb in made if rgb is not None]
         picture = reconstruction_loss(goals[-1], skips[-1], "multiscale").mean()
         early = torch.stack([F.l1_loss(b, a) for a, b in zip(goals[:-1], skips[:-1])]).mean()
-        distance = torch.stack(
-            [(b.float() - a).square().mean() / a.square().mean() for a, (b, _) in zip(maps, made)]
-        ).mean()
-        loss = picture + 0.25 * early + config.feature * (1 - progress) * distance
+        loss, text = picture + 0.25 * early, f"picture {picture:.4f}"
+        if maps:
+            apart = [(b.float() - a).square().mean() / a.square().mean() for a, (b, _) in zip(maps, made)]
+            distance = torch.stack(apart).mean()
+            loss = loss + config.feature * (1 - progress) * distance
+            text += f", features {distance:.4f}"
         descent.step(loss, len(w), progress)
-        if text := descent.report(progress, "images"):
-            say(f"{text}, picture {picture:.4f}, features {distance:.4f}")
+        if so_far := descent.report(progress, "codes"):
+            say(f"{so_far}, {text}")
     return descent.average.cpu(), descent.seen
 
 
@@ -302,14 +328,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--width", type=float, default=default.width, help="share of the channels (default: %(default)g)"
     )
+    parser.add_argument("--start-from", metavar="FOLDER", help="bundle whose light.onnx to go on from")
     add_run_options(parser, default, "codes")
 
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
     """Distil a light decoder into a bundle, say how alike it is."""
     config = DistilConfig(width=args.width, **run_settings(args))
-    decoder, codes = distil(bundle, config, say)
-    command = f"python -m vae distil --model {bundle.name} --width {config.width:g} {config.words}"
+    begin = load_light(args.start_from) if args.start_from else None
+    decoder, codes = distil(bundle, config, say, begin)
+    start = f" --start-from {Path(args.start_from).name}" if args.start_from else ""
+    command = f"python -m vae distil --model {bundle.name} --width {config.width:g}{start} {config.words}"
     found = install(bundle, decoder, config.width, command)
     print(f"{bundle.name}: a light decoder after {codes:,} codes, {found['light_psnr']} dB against the full one")
     return 0

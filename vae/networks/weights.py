@@ -24,7 +24,13 @@ def load_guess(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     return {key.partition(".")[2]: value for key, value in _read(path, ("guess",)).items()}
 
 
-def _read(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, torch.Tensor]:
+def load_light(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """The same of a folder's light.onnx, for vae.networks.autoencoder.StyleDecoder. Raises WeightsError."""
+    return {key.partition(".")[2]: value for key, value in _read(path, ("light",), "decoder").items()}
+
+
+def _read(path: str | os.PathLike[str], names: Sequence[str], part: str | None = None) -> dict[str, torch.Tensor]:
+    """Weights of the files of these names, by those that they have in the whole model; part: theirs, if not the file's."""
     import onnx
 
     state: dict[str, torch.Tensor] = {}
@@ -33,7 +39,7 @@ def _read(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, torch
         try:
             model = onnx.load_model(file, load_external_data=False)
             for tensor in model.graph.initializer:
-                if tensor.name.startswith(f"{name}."):
+                if tensor.name.startswith(f"{part or name}."):
                     state[tensor.name] = torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
         except Exception as error:  # protobuf and onnx raise errors of many kinds
             raise WeightsError(
