@@ -8,6 +8,7 @@ import shutil
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,31 @@ def texts(app: AppTest) -> str:
     """All words of the page."""
     kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.subheader)
     return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def places(app: AppTest) -> dict[str, tuple[int, ...]]:
+    """Where the things of the page stand, by kind and words: the way of counts from the root.
+
+    Buttons aside: each has a key that never changes, by which Streamlit knows it wherever it stands.
+    """
+    found = {}
+
+    def walk(node: Any, way: tuple[int, ...]) -> None:
+        words = getattr(node, "label", "") or (node.value if node.type in ("header", "subheader") else "")
+        if (node.type != "button" and words) or node.type in ("progress", "image"):
+            found.setdefault(f"{node.type} {words}".strip(), way)
+        for count, child in getattr(node, "children", {}).items():
+            walk(child, (*way, count))
+
+    walk(app._tree, ())
+    return found
+
+
+def stand_still(before: dict[str, tuple[int, ...]], after: dict[str, tuple[int, ...]], *these: str) -> None:
+    """What is on the page in both runs, `these` among it, stands where it stood: so no run shows anything twice."""
+    both = before.keys() & after.keys()
+    assert both.issuperset(these), sorted(before)
+    assert not {key: (before[key], after[key]) for key in both if before[key] != after[key]}
 
 
 def old_job(
@@ -161,6 +187,60 @@ def test_launch_shows_the_pictures_and_prepares_a_job(home):
     assert "It was prepared and not started." in texts(app)
     assert [b.label for b in app.button if b.key == "train_resume"] == ["Start"]
     assert any("torchrun" in block.value and str(job.run) in block.value for block in app.code)
+
+
+def test_nothing_moves_when_something_else_comes_or_goes(home, tmp_path, monkeypatch):
+    cost = {"seconds": 60, "steps": 9, "step_seconds": 1, "sharp_seconds": 0, "images_per_s": 9, "memory": 1,
+            "memory_limit": 9, "device": "CPU"}  # fmt: skip
+    ask = questions.ask
+    monkeypatch.setattr(questions, "ask", lambda what, *rest: cost if what == "trial" else ask(what, *rest))
+    app = page("new")
+    app.segmented_control(key="train_source").set_value("known").run()
+    before = places(app)
+    app.segmented_control(key="train_source").set_value("mine").run()
+    stand_still(before, places(app), "subheader Recipe", "radio Recipe", "number_input Minutes")
+    app.segmented_control(key="train_source").set_value("known").run()
+    app.radio(key="train_preset").set_value("digits-2d").run()
+    app.selectbox(key="train_kl_digits-2d").set_value("warmup").run()
+    app.button(key="train_measure").click().run()
+    assert "images in all" in texts(app)
+    stand_still(before, places(app), "slider Share to check on", "text_input Name of the model")
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for i in range(4):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (28, 28), np.uint8)).save(folder / f"{i}.png")
+        (folder / f"{i}.dcm").write_bytes(bytes(128) + b"DICM" + bytes(300))
+    app.segmented_control(key="train_source").set_value("folder").run()
+    app.text_input(key="train_folder").set_value(str(folder)).run()
+    assert app.checkbox and app.warning
+    stand_still(before, places(app), "text_input Name of the model", "image")
+    app.session_state["train_said"] = ("Something was refused.", "error")
+    app.run()
+    assert "Something was refused." in texts(app)
+    stand_still(before, places(app), "radio Recipe")
+
+
+def test_a_job_stands_still_when_it_has_something_to_say(home):
+    job = old_job()
+    app = page("jobs")
+    before = places(app)
+    write_state(job.folder, "failed", "memory ran out")
+    trouble = [{"kind": "validation", "step": 110, "images": 14080, "kl": 0.0, "psnr": 9.0, "active": 0,
+                "kl_per_dimension": [0.0, 0.0], "reconstruction": 60.0, "loss": 60.0}]  # fmt: skip
+    with (job.run / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in trouble)
+    app = page("jobs", job=job.id)
+    assert app.error and app.warning
+    stand_still(before, places(app), "progress", "metric PSNR", "expander Log")
+    old_job("Another")
+    app = page("jobs", job=job.id)
+    assert app.selectbox
+    stand_still(before, places(app), "progress", "expander Log")
+    before = places(page("models"))
+    library.delete_job(job)
+    app = page("models")
+    assert [b for b in app.button if b.key == "train_undo_last"]
+    stand_still(before, places(app), "expander Import a model")
 
 
 def test_a_zip_dropped_in_is_kept_for_the_job_alone(home):

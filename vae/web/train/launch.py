@@ -83,11 +83,12 @@ def launch(recipe: Recipe, title: str, device: str, draft: drafts.Draft | None, 
 
 
 def panel() -> None:
-    """The whole launch part."""
+    """The whole launch part. What may be longer or shorter lies in containers: see vae.web.train.view."""
     left, right = st.columns([1.05, 1], gap="large")
     with left:
         st.subheader("Pictures", anchor=False)
-        sources, draft = pictures()
+        with st.container():
+            sources, draft = pictures()
         st.subheader("Recipe", anchor=False)
         recipe, device = recipe_choices(sources)
     with right:
@@ -97,19 +98,22 @@ def panel() -> None:
                 "Choose pictures, and they are shown here with counts, refusals and duplicates.",
                 icon=":material/photo_library:",
             )
-        found = review(recipe) if recipe and sources else None
+        with st.container():
+            found = review(recipe) if recipe and sources else None
         if not (recipe and found):
             return
         st.subheader("Cost and start", anchor=False)
-        estimate(recipe, found["count"], device)
+        with st.container():
+            estimate(recipe, found["count"], device)
         preset = st.session_state["train_preset"]
         title = st.text_input(
             "Name of the model", default_title(preset, sources), max_chars=80, key=f"train_title_{preset}_{sources[0]}"
         )
-        accepted = found["ask"] and st.checkbox(
-            f"Train on the {found['count']:,} that can be used, without the others",
-            key=f"train_accept_{'_'.join(sources)}",
-        )
+        with st.container():
+            accepted = found["ask"] and st.checkbox(
+                f"Train on the {found['count']:,} that can be used, without the others",
+                key=f"train_accept_{'_'.join(sources)}",
+            )
         recipe = recipe.replace(data={"accept_skipped": accepted})
         wait = found["ask"] and not accepted
         with st.container(horizontal=True):

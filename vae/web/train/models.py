@@ -18,18 +18,21 @@ PICTURES, SIDE = 8, 96
 
 def panel() -> None:
     """Undo, the models, compare, import."""
-    undo()
+    with st.container():
+        undo()
     own = library.own_models()
-    if not own:
-        st.info(
-            "Models that you train or import are kept here. Start one under New, or import a zip below.",
-            icon=":material/inventory_2:",
-        )
-    for name in own:
-        card(name)
+    with st.container():
+        if not own:
+            st.info(
+                "Models that you train or import are kept here. Start one under New, or import a zip below.",
+                icon=":material/inventory_2:",
+            )
+        for name in own:
+            card(name)
     names = [entry["name"] for entry in services.registry.entries() if "broken" not in entry]
-    if len(names) > 1:
-        compare(names)
+    with st.container():
+        if len(names) > 1:
+            compare(names)
     with st.expander("Import a model", icon=":material/upload:", expanded=not own):
         file = st.file_uploader(
             "A zip that was exported here",

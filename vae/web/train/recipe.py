@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -162,49 +163,8 @@ def advanced(
             disabled=kept,
             help="Factor on the channels of every layer: half takes about a quarter of the time. A CPU wants little.",
         )
-        kinds = list(KL_WORDS)
-        kl = st.selectbox(
-            "Balance",
-            kinds,
-            kinds.index(start.objective.kl),
-            format_func=KL_WORDS.get,
-            key=key("kl"),
-            disabled=not start.model.variational,
-            help="How the KL, which keeps codes in one cloud, is weighed against the reconstruction.",
-        )
-        if kl == "target":
-            target = st.number_input(
-                "KL target, nats",
-                0.1,
-                5000.0,
-                start.objective.kl_target,
-                key=key("target"),
-                help="Information per picture; beta is steered so that the KL stays there. More is sharper, less "
-                "is smoother.",
-            )
-            objective = {"kl": kl, "kl_target": float(target)}
-        else:
-            beta = st.number_input(
-                "Beta",
-                0.0,
-                100.0,
-                start.objective.beta,
-                format="%g",
-                key=key("beta"),
-                disabled=not start.model.variational,
-                help="Weight of the KL: below 1 sharper pictures, above 1 smoother codes and fewer numbers in "
-                "use. Can be changed while it runs.",
-            )
-            objective = {"kl": kl, "beta": float(beta)}
-        if kl == "warmup":
-            objective["warmup"] = st.slider(
-                "Warm-up",
-                0.01,
-                1.0,
-                start.objective.warmup,
-                key=key("warmup"),
-                help="Share of the run over which beta grows from 0; it helps against collapse.",
-            )
+        with st.container():
+            objective = balance(start, key)
         validation = st.slider(
             "Share to check on",
             0.01,
@@ -279,6 +239,54 @@ def advanced(
         {"latent_size": int(latent), "width": float(width)},
         device,
     )
+
+
+def balance(start: Recipe, key: Callable[[str], str]) -> dict[str, Any]:
+    """How the KL is weighed -> objective."""
+    kinds = list(KL_WORDS)
+    kl = st.selectbox(
+        "Balance",
+        kinds,
+        kinds.index(start.objective.kl),
+        format_func=KL_WORDS.get,
+        key=key("kl"),
+        disabled=not start.model.variational,
+        help="How the KL, which keeps codes in one cloud, is weighed against the reconstruction.",
+    )
+    if kl == "target":
+        target = st.number_input(
+            "KL target, nats",
+            0.1,
+            5000.0,
+            start.objective.kl_target,
+            key=key("target"),
+            help="Information per picture; beta is steered so that the KL stays there. More is sharper, less "
+            "is smoother.",
+        )
+        objective = {"kl": kl, "kl_target": float(target)}
+    else:
+        beta = st.number_input(
+            "Beta",
+            0.0,
+            100.0,
+            start.objective.beta,
+            format="%g",
+            key=key("beta"),
+            disabled=not start.model.variational,
+            help="Weight of the KL: below 1 sharper pictures, above 1 smoother codes and fewer numbers in "
+            "use. Can be changed while it runs.",
+        )
+        objective = {"kl": kl, "beta": float(beta)}
+    if kl == "warmup":
+        objective["warmup"] = st.slider(
+            "Warm-up",
+            0.01,
+            1.0,
+            start.objective.warmup,
+            key=key("warmup"),
+            help="Share of the run over which beta grows from 0; it helps against collapse.",
+        )
+    return objective
 
 
 def devices() -> list[dict[str, Any]]:

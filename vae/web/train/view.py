@@ -1,4 +1,8 @@
-"""Who may train, and what the parts of the Train page share."""
+"""Who may train, and what the parts of the Train page share.
+
+Streamlit knows an element by its place. What a run may show or leave out stands in a container of its own, so that what
+follows keeps its place; else the page shows both, the new element and the old one, until the run ends.
+"""
 
 from __future__ import annotations
 
@@ -98,8 +102,9 @@ def say(sentence: str, kind: str = "info") -> None:
 def said() -> None:
     """Show what was kept to say."""
     sentence, kind = st.session_state.pop("train_said", ("", ""))
-    if sentence:
-        {"error": st.error, "warning": st.warning}.get(kind, st.info)(sentence)
+    with st.container():
+        if sentence:
+            {"error": st.error, "warning": st.warning}.get(kind, st.info)(sentence)
 
 
 def go(view: str, **query: str) -> None:

@@ -38,23 +38,29 @@ def panel() -> None:
     asked = st.query_params.get("job")
     if asked not in ids:
         asked = next((job.id for job in found if job.alive), ids[0])
-    if len(found) > 1:
-        st.session_state.setdefault("train_job", asked)
-        if st.session_state["train_job"] not in ids or st.query_params.get("job") != st.session_state["train_job"]:
-            st.session_state["train_job"] = asked
-        by_id = {job.id: f"{job.title} \u2013 {BADGES[job.state][0].lower()}" for job in found}
-        st.selectbox(
-            "Job",
-            ids,
-            format_func=by_id.get,
-            key="train_job",
-            label_visibility="collapsed",
-            width=420,
-            on_change=lambda: go("jobs", job=st.session_state["train_job"]),
-        )
+    with st.container():
+        if len(found) > 1:
+            choice(found, ids, asked)
     job = get_job(asked)
     every = REFRESH_SECONDS if job.alive else None
     st.fragment(run_every=every)(detail)(asked)
+
+
+def choice(found: list[Job], ids: list[str], asked: str) -> None:
+    """Which of several jobs; the address carries it."""
+    st.session_state.setdefault("train_job", asked)
+    if st.session_state["train_job"] not in ids or st.query_params.get("job") != st.session_state["train_job"]:
+        st.session_state["train_job"] = asked
+    by_id = {job.id: f"{job.title} \u2013 {BADGES[job.state][0].lower()}" for job in found}
+    st.selectbox(
+        "Job",
+        ids,
+        format_func=by_id.get,
+        key="train_job",
+        label_visibility="collapsed",
+        width=420,
+        on_change=lambda: go("jobs", job=st.session_state["train_job"]),
+    )
 
 
 def detail(job_id: str) -> None:
@@ -74,20 +80,28 @@ def detail(job_id: str) -> None:
     head(job, status)
     steer(job, status)
     past = watch.history(job.run)
-    for found in watch.advice(past, recipe, float(job.progress.get("progress", 0.0))):
-        st.warning(f"**{found.what}.** {found.remedy}", icon=":material/lightbulb:")
-    if not past.train and not past.validation:
-        if status["state"] in LIVE:
-            st.info("Curves and pictures appear here after the first steps.", icon=":material/hourglass_top:")
-    else:
-        figures(past, recipe)
-        left, right = st.columns([1.1, 1], gap="large")
-        with left:
-            film(job)
-            kl_bars(past)
-        with right:
-            curves(past, recipe)
+    with st.container():
+        for found in watch.advice(past, recipe, float(job.progress.get("progress", 0.0))):
+            st.warning(f"**{found.what}.** {found.remedy}", icon=":material/lightbulb:")
+    with st.container():
+        progress(job, recipe, status["state"], past)
     folds(job, recipe)
+
+
+def progress(job: Job, recipe: Any, state: str, past: watch.History) -> None:
+    """Figures, pictures and curves, as soon as there are any."""
+    if not past.train and not past.validation:
+        if state in LIVE:
+            st.info("Curves and pictures appear here after the first steps.", icon=":material/hourglass_top:")
+        return
+    figures(past, recipe)
+    left, right = st.columns([1.1, 1], gap="large")
+    with left:
+        with st.container():
+            film(job)
+        kl_bars(past)
+    with right:
+        curves(past, recipe)
 
 
 def head(job: Job, status: dict[str, Any]) -> None:
@@ -96,9 +110,10 @@ def head(job: Job, status: dict[str, Any]) -> None:
         st.subheader(job.title, anchor=False, width="content")
         badge(job)
     note = status["note"]
-    if note:
-        show = {"failed": st.error, "interrupted": st.warning}.get(status["state"], st.caption)
-        show(note[:1].upper() + note[1:].rstrip(".") + ".")
+    with st.container():
+        if note:
+            show = {"failed": st.error, "interrupted": st.warning}.get(status["state"], st.caption)
+            show(note[:1].upper() + note[1:].rstrip(".") + ".")
     now = job.progress
     share = min(1.0, max(0.0, float(now.get("progress") or 0.0)))
     words = []
