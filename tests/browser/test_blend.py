@@ -216,9 +216,14 @@ def test_sent_to_another_page_it_is_the_same_face(two: Page, button: str) -> Non
 def test_phone_has_no_sideways_scroll(two: Page) -> None:
     two.set_viewport_size({"width": 390, "height": 844})
     eventually(two, lambda: two.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"))
+    # What lies in a closed fold keeps the layout that it had when it was last laid out: only what is shown has a place.
     outside = """() => {
         const root = [...document.querySelectorAll('*')].map((n) => n.shadowRoot).find((r) => r?.querySelector('.live.blend'));
-        return [...(root ?? document).querySelectorAll('.live.blend *')].filter((n) => !n.closest('.table') && n.getBoundingClientRect().right > innerWidth + 1)
+        return [...(root ?? document).querySelectorAll('.live.blend *')]
+            .filter((n) => !n.closest('.table') && n.checkVisibility() && n.getBoundingClientRect().right > innerWidth + 1)
             .map((n) => n.className.baseVal ?? n.className);
     }"""
+    eventually(two, lambda: not two.evaluate(outside), lambda: two.evaluate(outside))
+    two.locator(".edits summary").click()
+    expect(two.locator(".edits .row").first).to_be_visible()
     eventually(two, lambda: not two.evaluate(outside), lambda: two.evaluate(outside))
