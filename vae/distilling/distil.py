@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from vae.bundles import graph
 from vae.config import ModelConfig
-from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings
+from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings, start_words
 from vae.networks.autoencoder import StyleDecoder
 from vae.networks.layers import StyledConv
 from vae.networks.weights import load_light, load_weights
@@ -267,15 +267,15 @@ def teach(
         skips = [rgb.float() for _, rgb in made if rgb is not None]
         picture = reconstruction_loss(goals[-1], skips[-1], "multiscale").mean()
         early = torch.stack([F.l1_loss(b, a) for a, b in zip(goals[:-1], skips[:-1])]).mean()
-        loss, text = picture + 0.25 * early, f"picture {picture:.4f}"
+        loss, told = picture + 0.25 * early, {"picture": picture}
         if maps:
             apart = [(b.float() - a).square().mean() / a.square().mean() for a, (b, _) in zip(maps, made)]
             distance = torch.stack(apart).mean()
             loss = loss + config.feature * (1 - progress) * distance
-            text += f", features {distance:.4f}"
+            told["features"] = distance
         descent.step(loss, len(w), progress)
         if so_far := descent.report(progress, "codes"):
-            say(f"{so_far}, {text}")
+            say(", ".join([so_far, *(f"{name} {value:.4f}" for name, value in told.items())]))
     return descent.average.cpu(), descent.seen
 
 
@@ -328,8 +328,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--width", type=float, default=default.width, help="share of the channels (default: %(default)g)"
     )
-    parser.add_argument("--start-from", metavar="FOLDER", help="bundle whose light.onnx to go on from")
-    add_run_options(parser, default, "codes")
+    add_run_options(parser, default, "codes", "light.onnx")
 
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
@@ -337,8 +336,7 @@ def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) ->
     config = DistilConfig(width=args.width, **run_settings(args))
     begin = load_light(args.start_from) if args.start_from else None
     decoder, codes = distil(bundle, config, say, begin)
-    start = f" --start-from {Path(args.start_from).name}" if args.start_from else ""
-    command = f"python -m vae distil --model {bundle.name} --width {config.width:g}{start} {config.words}"
+    command = f"python -m vae distil --model {bundle.name} --width {config.width:g}{start_words(args)} {config.words}"
     found = install(bundle, decoder, config.width, command)
     print(f"{bundle.name}: a light decoder after {codes:,} codes, {found['light_psnr']} dB against the full one")
     return 0

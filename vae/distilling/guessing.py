@@ -26,7 +26,7 @@ from vae.config import ModelConfig, TrainingConfig
 from vae.data.imageset import ImageSet
 from vae.data.options import add_data, data_config
 from vae.data.sets import open_split
-from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings
+from vae.distilling.short_run import Descent, ShortRun, add_run_options, run_settings, start_words
 from vae.networks.autoencoder import Autoencoder
 from vae.networks.guess import Guess
 from vae.networks.weights import load_guess, load_weights
@@ -195,8 +195,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-under", default="", help="sub-folder of the test pictures (default: a tenth of the data)"
     )
-    parser.add_argument("--start-from", metavar="FOLDER", help=f"bundle whose {GUESS_FILE} to begin with")
-    add_run_options(parser, GuessConfig(), "pictures")
+    add_run_options(parser, GuessConfig(), "pictures", GUESS_FILE)
 
 
 def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) -> int:
@@ -212,8 +211,7 @@ def run(args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]) ->
     under = "".join(
         f" --{name} {value}" for name, value in (("under", args.under), ("test-under", args.test_under)) if value
     )
-    under += f" --start-from {Path(args.start_from).name}" if args.start_from else ""
-    command = f"python -m vae guess --model {bundle.name} --data {sets}{under} {config.words}"
+    command = f"python -m vae guess --model {bundle.name} --data {sets}{under}{start_words(args)} {config.words}"
     found = install(bundle, guess, held_out, command)
     print(
         f"{bundle.name}: a guess after {seen:,} pictures, {found['once_psnr']} to {found['guess_psnr']} dB in one pass"

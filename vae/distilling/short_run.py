@@ -6,6 +6,7 @@ import argparse
 import copy
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -89,14 +90,20 @@ class Descent:
         return f"{100 * progress:.0f} %, {self.seen:,} {examples}, {self.seen / (self.said - self.start):.0f}/s"
 
 
-def add_run_options(parser: argparse.ArgumentParser, default: ShortRun, examples: str) -> None:
-    """The options of a run; examples: what it learns from, in the plural."""
+def add_run_options(parser: argparse.ArgumentParser, default: ShortRun, examples: str, file: str) -> None:
+    """The options of a run; examples: what it learns from, in the plural; file: that of a bundle that holds its network."""
+    parser.add_argument("--start-from", metavar="FOLDER", help=f"bundle whose {file} to go on from")
     parser.add_argument("--minutes", type=float, default=default.minutes, help="how long (default: %(default)g)")
     parser.add_argument("--steps", type=int, default=0, help="end after so many steps instead")
     help = f"{examples} in a step (default: %(default)d)"
     parser.add_argument("--batch", type=int, default=default.batch_size, help=help)
     parser.add_argument("--lr", type=float, default=default.learning_rate, help="learning rate (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+
+
+def start_words(args: argparse.Namespace) -> str:
+    """What a command that repeats a run says of --start-from."""
+    return f" --start-from {Path(args.start_from).name}" if args.start_from else ""
 
 
 def run_settings(args: argparse.Namespace) -> dict[str, float | int]:

@@ -93,12 +93,12 @@ def panel() -> None:
         recipe, device = recipe_choices(sources)
     with right:
         st.subheader("What it will learn from", anchor=False)
-        if not sources:
-            st.info(
-                "Choose pictures, and they are shown here with counts, refusals and duplicates.",
-                icon=":material/photo_library:",
-            )
         with st.container():
+            if not sources:
+                st.info(
+                    "Choose pictures, and they are shown here with counts, refusals and duplicates.",
+                    icon=":material/photo_library:",
+                )
             found = review(recipe) if recipe and sources else None
         if not (recipe and found):
             return
