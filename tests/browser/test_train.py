@@ -132,6 +132,7 @@ def test_a_job_outlives_the_app_and_comes_back_from_a_kill(page: Page, start_app
         expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SECONDS)
         page.get_by_role("button", name="Stop and drop").click()
         expect(page.get_by_role("button", name="Pause")).to_have_count(0, timeout=SECONDS)
+        expect(page.get_by_text("was moved to the trash")).to_be_visible(timeout=SECONDS)
 
 
 def test_a_visitor_behind_a_proxy_is_told_and_cannot_launch(browser: Browser, app_url: str):

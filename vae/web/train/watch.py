@@ -67,6 +67,9 @@ def detail(job_id: str) -> None:
     """One job, looked at anew every moment while it is at work."""
     try:
         job = get_job(job_id)
+    except JobError:
+        st.rerun()  # it was dropped, here or elsewhere: the page says so and turns to the next one
+    try:
         recipe = job.recipe
     except JobError as error:
         st.error(str(error))
