@@ -127,7 +127,7 @@ def test_broken_deflate64_is_refused_by_file(tmp_path: Path) -> None:
     data = bytearray(raw_zip([Packed(b"0.png", saved(np.zeros((300, 300), np.uint8)), method=9)]))
     data[45:60] = bytes(range(200, 215))
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(DataError, match="1 files were refused"):
+    with pytest.raises(DataError, match="1 file was refused"):
         open_data(settings(tmp_path / "a.zip"), 8, 3)
 
 

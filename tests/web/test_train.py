@@ -256,8 +256,8 @@ def test_a_zip_dropped_in_is_kept_for_the_job_alone(home):
     assert "kept in the job" in texts(app) and not list(home.rglob("*.zip"))
     app.file_uploader(key="train_files").upload("digits.zip", out.getvalue(), "application/zip").run()
     assert not app.exception
-    assert "**12** pictures" in texts(app) and "12 pictures are few" in texts(app)
-    assert any("1 files refused" in expander.label for expander in app.expander)
+    assert "**12** pictures" in texts(app) and "Only 12 pictures:" in texts(app)
+    assert any("1 file refused" in expander.label for expander in app.expander)
     app.button(key="train_prepare").click().run()
     (job,) = jobs.list_jobs()
     assert Path(job.recipe.data.sources[0]).is_relative_to(job.folder / "pictures")

@@ -143,12 +143,13 @@ def gather(
 
 def _nothing(title: str, config: DataConfig, refused: list[Refused], others: list[Refused]) -> DataError:
     where = f" below '{config.under}'" if config.under else ""
-    count = "; choose another zip or folder"
+    held = ""
     if refused:
-        count = f"; {len(refused):,} files were refused, the first {first_of(refused)}"
+        were = "was" if len(refused) == 1 else "were"
+        held = f"; {many(len(refused), 'file')} {were} refused, the first {first_of(refused)}"
     elif others:
-        count = f"; it holds {places.counted(others)}"
-    return DataError(f"{title} holds no usable PNG, JPEG or WebP picture{where}{count}")
+        held = f"; it holds {places.counted(others)}"
+    return DataError(f"{title} holds no usable PNG, JPEG or WebP picture{where}{held}; choose other pictures")
 
 
 def _join(found: ImageSet, table: Table) -> None:

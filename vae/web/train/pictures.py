@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from vae.config import Recipe
+from vae.data.files import many
 from vae.jobs import drafts, questions
 from vae.jobs.job import JobError
 
@@ -110,16 +111,17 @@ def review(recipe: Recipe) -> dict[str, Any] | None:
             return None
     with st.container(key="train_sheet"):
         st.image(base64.b64decode(found["sheet"]), alt="An even spread of the pictures", width="stretch")
-    words = [f"**{found['count']:,}** pictures", f"{found['validation']:,} of them to check on"]
-    words += [f"{len(found['labels'])} labels"] * bool(found["labels"])
-    words += [f"{found['duplicates']:,} duplicates left out"] * bool(found["duplicates"])
+    number, noun = many(found["count"], "picture").split()
+    words = [f"**{number}** {noun}", f"{found['validation']:,} of them to check on"]
+    words += [many(len(found["labels"]), "label")] * bool(found["labels"])
+    words += [f"{many(found['duplicates'], 'duplicate')} left out"] * bool(found["duplicates"])
     words += ["read from disk as needed"] * found["streamed"]
     words += [f"the first {found['checked']:,} checked"] * (found["checked"] < found["count"])
     st.markdown(" \u00b7 ".join(words))
     for note in found["notes"]:
         st.caption(note[:1].upper() + note[1:] + ".")
     if found["refused_total"]:
-        with st.expander(f"{found['refused_total']:,} files refused", icon=":material/block:"):
+        with st.expander(f"{many(found['refused_total'], 'file')} refused", icon=":material/block:"):
             st.table(
                 {
                     "Files": [f"{n:,}" for _, n, _ in found["refused"]],
@@ -128,7 +130,7 @@ def review(recipe: Recipe) -> dict[str, Any] | None:
                 }
             )
     if found["twins"]:
-        with st.expander(f"{found['duplicates']:,} duplicates", icon=":material/content_copy:"):
+        with st.expander(many(found["duplicates"], "duplicate"), icon=":material/content_copy:"):
             st.table(
                 {"Left out": [a for a, _ in found["twins"]], "The same picture as": [b for _, b in found["twins"]]}
             )
@@ -139,7 +141,7 @@ def review(recipe: Recipe) -> dict[str, Any] | None:
         )
     if found["count"] < 500:
         st.warning(
-            f"{found['count']:,} pictures are few: the model will remember them rather than learn what they share.",
+            f"Only {many(found['count'], 'picture')}: the model will remember rather than learn what pictures share.",
             icon=":material/photo_library:",
         )
     return found
