@@ -212,7 +212,7 @@ def test_the_light_decoder_that_ships() -> None:
     found = distil.measure(bundle, 64)
     assert found["light_psnr"] == pytest.approx(bundle.metrics["light_psnr"], abs=0.7)
     assert found["light_ssim"] == pytest.approx(bundle.metrics["light_ssim"], abs=0.03)
-    assert f"{bundle.metrics['light_psnr']:.2f} dB" in bundle.card and bundle.metrics["light_psnr"] > 27
+    assert f"{bundle.metrics['light_psnr']:.2f} dB" in bundle.card and bundle.metrics["light_psnr"] > 28
 
 
 def test_what_cannot_be_distilled_is_refused(tiny_bundle: Path, capsys) -> None:
