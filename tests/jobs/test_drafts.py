@@ -7,8 +7,11 @@ import os
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from tests.jobs.making import png, recipe
 from vae.config import DataConfig
+from vae.data.files import DataError
 from vae.data.sets import open_data
 from vae.jobs import drafts, jobs, library
 
@@ -34,6 +37,16 @@ def test_pictures_handed_in_live_in_the_job_and_go_with_it(home):
     os.utime(old.folder, (1, 1))
     drafts.purge_drafts()
     assert not old.folder.exists()
+
+
+def test_what_is_said_of_the_pictures_names_them_as_people_do(home):
+    """Several cameras call their pictures the same; each is kept, and only those are told apart by a number."""
+    draft = drafts.new_draft([(name, io.BytesIO(b"")) for name in ("Cat.png", "cat.PNG", "cat-2.png", "Cat.png")])
+    names = sorted(path.name for path in draft.folder.rglob("*.png"))
+    assert names == ["cat-2-2.png", "cat-2.png", "cat-3.png", "cat.png"]
+    one = drafts.new_draft([("Cat.png", io.BytesIO(b""))])
+    with pytest.raises(DataError, match=r"^the upload holds no usable.* the first \(cat.png\) is not"):
+        open_data(DataConfig(tuple(one.sources)), 8, 3)
 
 
 def test_archives_are_known_by_content(home):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ from vae.jobs.folders import disk_sentence, runs_home, slug
 from vae.jobs.job import JobError
 
 DRAFT_HOURS = 24.0
+LOOSE = "the upload"  # folder of single pictures, which sentences name; no archive's name holds a space
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Draft:
         """What DataConfig.sources names: each archive, and the folder of single pictures."""
         pictures = self.folder / "pictures"
         archives = [str(path) for path in sorted(pictures.iterdir()) if path.is_file()]
-        return archives + ([str(pictures / "single")] if (pictures / "single").is_dir() else [])
+        return archives + ([str(pictures / LOOSE)] if (pictures / LOOSE).is_dir() else [])
 
     def remove(self) -> None:
         """Remove the pictures from the disk."""
@@ -45,13 +47,13 @@ def new_draft(files: Sequence[tuple[str, IO[bytes]]]) -> Draft:
     draft = Draft(folder)
     try:
         (folder / "pictures").mkdir(parents=True)
-        for number, (name, file) in enumerate(files):
-            # Of the stranger's name only the ending and harmless letters are kept, so it can lead nowhere.
-            stem, suffix = slug(Path(name).stem), Path(name).suffix.lower()
-            kept = f"{number:05d}-{stem}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
+        taken: set[str] = set()
+        for name, file in files:
+            kept = _kept_as(name, taken)
+            taken.add(kept)
             head = file.read(HEAD)
-            held = suffix == ".zip" or is_archive(kind_of(head))
-            target = folder / "pictures" / kept if held else folder / "pictures" / "single" / kept
+            held = kept.endswith(".zip") or is_archive(kind_of(head))
+            target = folder / "pictures" / kept if held else folder / "pictures" / LOOSE / kept
             target.parent.mkdir(exist_ok=True)
             with open(target, "wb") as out:
                 out.write(head)
@@ -60,6 +62,17 @@ def new_draft(files: Sequence[tuple[str, IO[bytes]]]) -> Draft:
         draft.remove()
         raise JobError(disk_sentence(error, runs_home())) from None
     return draft
+
+
+def _kept_as(name: str, taken: Collection[str]) -> str:
+    """The name to keep a stranger's file under, which is none of those taken.
+
+    Only the ending and harmless letters are kept, so it can lead nowhere; else it stays, for sentences name the file.
+    """
+    stem, ending = slug(Path(name).stem), Path(name).suffix.lower()
+    ending = ending if re.fullmatch(r"[.][a-z0-9]{1,5}", ending) else ""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    return next(kept for number in numbers if (kept := f"{stem}{number}{ending}") not in taken)
 
 
 def purge_drafts(hours: float = DRAFT_HOURS) -> None:
