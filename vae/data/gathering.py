@@ -119,7 +119,7 @@ def gather(
     else:
         store = Stream(sources, files, decode, refused)
     if not files:
-        raise _nothing(title, config, refused, others)
+        raise nothing_usable(title, config, refused, others)
     shown = [name for _, name in files]
     found = ImageSet(title, store, np.arange(len(files)), shown, None, (), refused, duplicates, (size, size, channels))
     found.others, found.notes, found.ranges = others, notes, ranges
@@ -141,7 +141,10 @@ def gather(
     return found
 
 
-def _nothing(title: str, config: DataConfig, refused: list[Refused], others: list[Refused]) -> DataError:
+def nothing_usable(
+    title: str, config: DataConfig, refused: Sequence[Refused] = (), others: Sequence[Refused] = ()
+) -> DataError:
+    """What to raise where nothing of the place so called can be used: says what it holds, and what to do."""
     where = f" below '{config.under}'" if config.under else ""
     held = ""
     if refused:

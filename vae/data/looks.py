@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vae.config import DataConfig
-from vae.data.files import DataError
-from vae.data.gathering import chosen
+from vae.data.gathering import chosen, nothing_usable
 from vae.data.imageset import workers
 from vae.data.kinds import PictureError
 from vae.data.known import SETS
@@ -46,7 +45,7 @@ def look(config: DataConfig) -> Looks | None:
     with ThreadPoolExecutor(workers(), "looks") as pool:
         found = [seen for seen in pool.map(one, files) if seen is not None]
     if not found:
-        raise DataError(f"{' + '.join(s.title for s in sources)} holds no usable PNG, JPEG or WebP picture")
+        raise nothing_usable(" + ".join(source.title for source in sources), config)
     return Looks(any(colour for colour, _ in found), int(np.median([side for _, side in found])), len(found))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import secrets
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from vae.data.kinds import HEAD, is_archive, kind_of
-from vae.jobs.folders import disk_sentence, runs_home, slug
+from vae.jobs.folders import disk_sentence, runs_home, slug, untaken
 from vae.jobs.job import JobError
 
 DRAFT_HOURS = 24.0
@@ -71,8 +70,7 @@ def _kept_as(name: str, taken: Collection[str]) -> str:
     """
     stem, ending = slug(Path(name).stem), Path(name).suffix.lower()
     ending = ending if re.fullmatch(r"[.][a-z0-9]{1,5}", ending) else ""
-    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    return next(kept for number in numbers if (kept := f"{stem}{number}{ending}") not in taken)
+    return untaken(stem, taken.__contains__, ending)
 
 
 def purge_drafts(hours: float = DRAFT_HOURS) -> None:

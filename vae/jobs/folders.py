@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,15 @@ def slug(title: str) -> str:
     """A title as a folder's name: letters, digits and dashes."""
     word = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")[:48].strip("-").lower()
     return word or "model"
+
+
+def untaken(base: str, is_taken: Callable[[str], bool], ending: str = "") -> str:
+    """The base with the ending, or with the first number between that makes a name which is not taken."""
+    name, number = f"{base}{ending}", 1
+    while is_taken(name):
+        number += 1
+        name = f"{base}-{number}{ending}"
+    return name
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from vae.bundles.contract import NAME
 from vae.config import Recipe
 from vae.jobs.drafts import Draft
-from vae.jobs.folders import disk_sentence, models_home, runs_home, slug, write_json
+from vae.jobs.folders import disk_sentence, models_home, runs_home, slug, untaken, write_json
 from vae.jobs.job import Job, JobError, write_state
 from vae.paths import ASSETS
 
@@ -44,12 +44,7 @@ def free_name(title: str) -> str:
     for folder in (ASSETS / "models", models_home()):
         with contextlib.suppress(OSError):
             taken |= {entry.name for entry in os.scandir(folder)}
-    base, number = slug(title), 1
-    name = base
-    while name in taken or not NAME.fullmatch(name):
-        number += 1
-        name = f"{base}-{number}"
-    return name
+    return untaken(slug(title), lambda name: name in taken or not NAME.fullmatch(name))
 
 
 def create(recipe: Recipe, title: str, device: str = "cpu", draft: Draft | None = None) -> Job:
